@@ -1,0 +1,7 @@
+export * from './model/errors.js'
+export type * from './model/history.js'
+export type * from './model/message.js'
+export type * from './model/page.js'
+export type * from './model/receipt.js'
+export type * from './model/session.js'
+export type * from './model/turn.js'

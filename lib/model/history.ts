@@ -1,0 +1,29 @@
+import type { HistoryMessage } from './message.js'
+
+/** A turn of the visible history: its messages in order, question first. */
+export interface HistoryTurn {
+  /** The turn that opened the exchange: a user's question and all the turns of tool steps that follow from it. */
+  readonly exchange: number
+  readonly turn: number
+  readonly status: 'done' | 'interrupted'
+  readonly messages: readonly HistoryMessage[]
+}
+
+/**
+ * The newest part of a session's visible history, true at one revision. Open, failed, superseded, cleared
+ * and deleted turns are not in it. This is what a cache keeps and what a window is cut from.
+ */
+export interface History {
+  /** A fresh random value whenever the session's visible history moves. */
+  readonly revision: string
+  /** The pinned system or developer messages: first in every prompt, outside every limit. */
+  readonly system: readonly HistoryMessage[]
+  /** In prompt order: by exchange, then by turn. */
+  readonly turns: readonly HistoryTurn[]
+  /** Every visible turn whose exchange is this number or higher is here, whole; 0 when nothing older exists. */
+  readonly from: number
+}
+
+/** How many messages of history there are, the pinned ones not counted. */
+export const countMessages = (turns: readonly HistoryTurn[]): number =>
+  turns.reduce((sum, turn) => sum + turn.messages.length, 0)

@@ -1,0 +1,15 @@
+/** Where a page begins and how long it is. `after` and `before` are cursors of an earlier page; `offset` is for people's page numbers. */
+export interface PageRequest {
+  readonly limit: number
+  readonly offset?: number
+  readonly after?: string
+  readonly before?: string
+  readonly order?: 'asc' | 'desc'
+}
+
+export interface Page<Item> {
+  readonly data: readonly Item[]
+  readonly hasMore: boolean
+  /** Names the last item of this page: pass it as `after` to go on. `null` on an empty page. */
+  readonly nextCursor: string | null
+}

@@ -1,0 +1,34 @@
+import type { JsonObject } from './json.js'
+
+/** Whose session. Every statement on people's data carries both. */
+export interface SessionKey {
+  readonly userId: string
+  readonly sessionId: string
+}
+
+/** A session as its owner sees it. */
+export interface Session {
+  readonly id: string
+  readonly name: string | null
+  readonly model: string | null
+  /** How many messages of history a prompt may carry, 1 to 1,000; the pinned system message is not counted. */
+  readonly maxHistoryMessages: number
+  /** How many messages are listed by default. */
+  readonly messageCount: number
+  readonly metadata: JsonObject
+  /** Seconds of idleness after which the session expires; `null` never. */
+  readonly ttlSeconds: number | null
+  readonly createdAt: Date
+  readonly updatedAt: Date
+  readonly lastMessageAt: Date | null
+  readonly expiresAt: Date | null
+}
+
+/** What may be given when a session is created or changed; absent fields take the default or stay. */
+export interface SessionFields {
+  readonly name?: string | null
+  readonly model?: string | null
+  readonly maxHistoryMessages?: number
+  readonly metadata?: JsonObject
+  readonly ttlSeconds?: number | null
+}
