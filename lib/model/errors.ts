@@ -60,8 +60,15 @@ export class InvalidRequest extends TurnlogError {
 }
 
 export class Unauthorized extends TurnlogError {
-  constructor(message = 'Authentication is required.', details?: ErrorDetails) {
+  /** The value of the `WWW-Authenticate` header. */
+  readonly challenge: string
+
+  constructor(
+    message = 'Authentication is required.',
+    { challenge = 'Bearer', ...details }: ErrorDetails & { readonly challenge?: string } = {},
+  ) {
     super('unauthorized', 401, message, details)
+    this.challenge = challenge
   }
 }
 
@@ -69,6 +76,20 @@ export class Unauthorized extends TurnlogError {
 export class SessionNotFound extends TurnlogError {
   constructor(message = 'No such session.', details?: ErrorDetails) {
     super('session_not_found', 404, message, { param: 'session_id', ...details })
+  }
+}
+
+/** The id that a client chose is taken: by a session of the same user, live, deleted or expired. */
+export class SessionExists extends TurnlogError {
+  constructor() {
+    super(
+      'session_exists',
+      409,
+      'You have used this session_id before. Choose another one, or leave it out.',
+      {
+        param: 'session_id',
+      },
+    )
   }
 }
 
