@@ -5,3 +5,14 @@ export type * from './model/page.js'
 export type * from './model/receipt.js'
 export type * from './model/session.js'
 export type * from './model/turn.js'
+export type { SessionLimits } from './sessions/limits.js'
+export type { Appended, AppendMessages, ListMessages, Messages } from './sessions/messages.js'
+export type {
+  ChangeSession,
+  CreateSession,
+  ListSessions,
+  SessionName,
+  Sessions,
+  UserId,
+} from './sessions/sessions.js'
+export type { FindTurn, Turns } from './sessions/turns.js'
