@@ -94,7 +94,7 @@ export function cutWindow(request: WindowRequest): Window {
   const running = readRunning(request, exchanges)
   const room = roomBeside(request, running)
   const inside = fitSteps(request, running, room)
-  const others = inside.trimmedBy ? { kept: [] } : fitOthers(request, exchanges, running, room)
+  const others = fitOthers(request, exchanges, running, room)
   const sent = [...bare(others.kept), ...running.opening, ...bare(inside.kept), ...running.newest].map(
     toMessage,
   )

@@ -200,6 +200,12 @@ describe('window', () => {
     expect(window.trimmedBy).to.equal('messages')
   })
 
+  it('drops a stored result whose call is not in its step', () => {
+    const history = aHistory([aTurn(1, 1, [user('q'), calls('c1'), result('c1'), result('c7'), calls('c2')])])
+    const window = cut({ history, exchange: 1, question: held([result('c2')]) })
+    expect(window.history).to.deep.equal([user('q'), calls('c1'), result('c1'), calls('c2')])
+  })
+
   it('closes off an interrupted answer and says so', () => {
     const interrupted = aTurn(1, 1, [user('q'), { ...calls('c1'), content: 'let me see' }], 'interrupted')
     const window = cut({ history: aHistory([interrupted]) })
@@ -240,7 +246,7 @@ describe('window', () => {
   })
 
   it('leaves out the part of an exchange that `from` says is not whole', () => {
-    const turns = [aTurn(3, 1, [result('c1'), assistant('a')]), aTurn(4, 4, [user('q4'), assistant('a4')])]
+    const turns = [aTurn(3, 1, [user('more'), assistant('a')]), aTurn(4, 4, [user('q4'), assistant('a4')])]
     expect(textOf(cut({ history: aHistory(turns, { from: 4 }) }).history)).to.deep.equal(['q4', 'a4'])
   })
 
