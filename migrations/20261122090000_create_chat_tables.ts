@@ -1,0 +1,103 @@
+import type { Names } from './names.js'
+
+/**
+ * Sessions, turns and messages. Every key begins with user_id: one user's data lies together, and a distributed
+ * Postgres can spread all three by it.
+ */
+export const createChatTables = {
+  name: '20261122090000_create_chat_tables',
+
+  /** These must not exist yet: somebody else's table of the same name is never touched. */
+  makes: (names: Names): readonly string[] => [names.sessions, names.turns, names.messages],
+
+  up: (names: Names): readonly string[] => [
+    `create table ${names.sessions} (
+  user_id text not null,
+  id text not null,
+  session_name text,
+  model text,
+  max_history_messages integer not null default 20,
+  -- messages that are listed by default
+  message_count integer not null default 0,
+  -- the newest turn's number; never goes back, so no number is used twice
+  turn_count integer not null default 0,
+  -- a fresh random value whenever the visible history moves
+  revision uuid not null,
+  -- where the pinned system messages lie
+  system_exchange integer,
+  system_turn integer,
+  -- turns up to this one have left the history and the listings
+  cleared_at_turn integer not null default 0,
+  -- no turn below this one is open; null: none is
+  oldest_open integer,
+  is_active boolean not null default true,
+  -- json, not jsonb, which refuses NUL and lone surrogates
+  metadata json,
+  ttl_seconds integer,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  last_message_at timestamptz,
+  -- orders the listing; moved only when the session is not already its user's newest
+  activity_at timestamptz not null default now(),
+  expires_at timestamptz,
+  primary key (user_id, id)
+) with (fillfactor = 80)`,
+    `create index ${names.index('sessions_activity')} on ${names.sessions} (user_id, activity_at desc, id) where is_active`,
+    `create table ${names.turns} (
+  user_id text not null,
+  session_id text not null,
+  turn integer not null,
+  exchange integer not null,
+  -- k:<idempotency key>, or n:<nonce> without one
+  key text not null,
+  -- the proof of the turn's owner
+  nonce uuid not null,
+  status text not null check (status in ('open', 'done', 'interrupted', 'failed', 'superseded')),
+  replaces integer,
+  request_hash text,
+  format text,
+  model text,
+  -- messages of the question; the answer's parts follow
+  parts integer not null,
+  -- what was pinned before, when this turn moved the pin
+  old_system_exchange integer,
+  old_system_turn integer,
+  response_id text,
+  response_time bigint,
+  finish_reason text,
+  usage json,
+  receipt json,
+  -- ids of the tool calls that the answer waits for
+  calls text[],
+  created_at timestamptz not null default now(),
+  closed_at timestamptz,
+  -- kept when the lease closed the turn: its owner may still complete it
+  lease_until timestamptz,
+  primary key (user_id, session_id, turn)
+) with (fillfactor = 80)`,
+    `create unique index ${names.index('turns_key')} on ${names.turns} (user_id, session_id, key)`,
+    `create table ${names.messages} (
+  user_id text not null,
+  session_id text not null,
+  exchange integer not null,
+  turn integer not null,
+  part integer not null,
+  role text not null,
+  -- the readable text
+  content text not null,
+  -- the message's own JSON, when it says more than role and content
+  message text,
+  tokens integer,
+  -- a leading system message: part of the prompt's front, not of the history
+  pinned boolean not null default false,
+  created_at timestamptz not null default now(),
+  primary key (user_id, session_id, exchange, turn, part)
+)`,
+  ],
+
+  down: (names: Names): readonly string[] => [
+    `drop table ${names.messages}`,
+    `drop table ${names.turns}`,
+    `drop table ${names.sessions}`,
+  ],
+}
