@@ -50,6 +50,8 @@ export type Reading = 'more' | 'end' | 'error'
 /** Reads one answer. Malformed input is an `error`, never a throw. */
 export interface AnswerReader {
   event(event: StreamEvent): Reading
+  /** An event that came parsed, as the provider's SDK yields it. */
+  chunk(chunk: JsonObject): Reading
   body(body: unknown): Reading
   /** What was said so far; nothing when nothing was. */
   answer(): Answer | undefined

@@ -1,0 +1,50 @@
+import { isObject, type JsonObject } from '../model/json.js'
+
+/** How a delta's fields join what is there: text and lists are appended, objects join by their own rule, anything else replaces. */
+export interface JoinRule {
+  readonly [field: string]: 'append' | JoinRule
+}
+
+/** What is there and a delta, as one object. What a delta leaves empty (null or "") never replaces what was said. */
+export function join(there: JsonObject, delta: JsonObject, rule: JoinRule): JsonObject {
+  const fields: [string, unknown][] = []
+  for (const [field, value] of Object.entries(delta)) {
+    const old = Object.hasOwn(there, field) ? there[field] : undefined
+    fields.push([field, joined(old, value, Object.hasOwn(rule, field) ? rule[field] : undefined)])
+  }
+  return { ...there, ...Object.fromEntries(fields) }
+}
+
+function joined(old: unknown, value: unknown, how: 'append' | JoinRule | undefined): unknown {
+  if (old === undefined || old === null)
+    return isObject(how) && isObject(value) ? join({}, value, how) : value
+  if (value === undefined || value === null || value === '') return old
+  if (how === 'append') return append(old, value)
+  return how && isObject(old) && isObject(value) ? join(old, value, how) : value
+}
+
+function append(old: unknown, value: unknown): unknown {
+  if (typeof old === 'string' && typeof value === 'string') return old + value
+  if (!Array.isArray(old) && !Array.isArray(value)) return value
+  return asParts(value).reduce(withPart, asParts(old))
+}
+
+/** Some providers change between text and lists of parts within one answer. */
+function asParts(content: unknown): readonly unknown[] {
+  if (Array.isArray(content)) return content
+  return content === '' ? [] : [{ type: 'text', text: content }]
+}
+
+const partRule: JoinRule = { text: 'append', summary: 'append' }
+
+/** Pieces of one text follow each other with one type and one index; any other part is whole. */
+function withPart(parts: readonly unknown[], part: unknown): readonly unknown[] {
+  const last = parts.at(-1)
+  if (!isObject(last) || !isObject(part) || !goesOn(last, part)) return [...parts, part]
+  return [...parts.slice(0, -1), join(last, part, partRule)]
+}
+
+const goesOn = (last: JsonObject, { type, index }: JsonObject): boolean =>
+  pieces.has(type) && last['type'] === type && last['index'] === index
+
+const pieces: ReadonlySet<unknown> = new Set(['text', 'reasoning.text', 'reasoning.summary'])

@@ -1,0 +1,103 @@
+import { InvalidRequest } from '../model/errors.js'
+import { isObject, type JsonObject } from '../model/json.js'
+import type { Message } from '../model/message.js'
+import type { Format, Prompt, Question } from './format.js'
+import { callIds, ChatReader } from './openai-answer.js'
+import { replayChat } from './openai-replay.js'
+
+/** OpenAI's chat completions, and what the many providers that are compatible with them make of it. */
+export const openaiChat: Format = {
+  name: 'openai-chat',
+  read,
+  inject,
+  reader: () => new ChatReader(),
+  calls: callIds,
+  answers: answersOf,
+  closeOff,
+  replay: replayChat,
+}
+
+function read(body: JsonObject): Question {
+  const messages = messagesOf(body['messages'])
+  const first = messages.findIndex((message) => !isPinned(message))
+  if (first < 0) throw new InvalidRequest(onlyPinned, { param: 'messages' })
+  const { model, tools, functions } = body
+  const outputTokens = wholeNumber(body['max_completion_tokens']) ?? wholeNumber(body['max_tokens'])
+  const definitions = [tools, functions].find((list) => Array.isArray(list))
+  return {
+    system: messages.slice(0, first),
+    messages: messages.slice(first),
+    stream: body['stream'] === true,
+    ...(typeof model === 'string' && { model }),
+    ...(outputTokens !== undefined && { outputTokens }),
+    ...(definitions && { tools: definitions }),
+  }
+}
+
+const onlyPinned =
+  'messages holds only system messages. Add what is asked, such as {"role": "user", "content": "Hello"}.'
+
+const isPinned = ({ role }: Message): boolean => role === 'system' || role === 'developer'
+
+const wholeNumber = (value: unknown): number | undefined =>
+  Number.isInteger(value) && (value as number) > 0 ? (value as number) : undefined
+
+function messagesOf(messages: unknown): readonly Message[] {
+  if (!Array.isArray(messages) || messages.length === 0) {
+    const got = Array.isArray(messages) ? 'an empty array' : kindOf(messages)
+    const repair = 'Send an array such as [{"role": "user", "content": "Hello"}].'
+    throw new InvalidRequest(`messages must be a non-empty array, got ${got}. ${repair}`, {
+      param: 'messages',
+    })
+  }
+  messages.forEach(checkMessage)
+  return messages as readonly Message[]
+}
+
+function checkMessage(message: unknown, at: number): void {
+  if (!isObject(message)) {
+    const repair = 'Each message is an object such as {"role": "user", "content": "Hello"}.'
+    throw new InvalidRequest(`messages[${at}] must be an object, got ${kindOf(message)}. ${repair}`, {
+      param: `messages[${at}]`,
+    })
+  }
+  const { role } = message
+  if (typeof role === 'string' && role !== '') return
+  const got = role === '' ? 'an empty string' : kindOf(role)
+  const repair = 'Say who speaks: "system", "developer", "user", "assistant" or "tool".'
+  throw new InvalidRequest(`messages[${at}].role must be a string, got ${got}. ${repair}`, {
+    param: `messages[${at}].role`,
+  })
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+function inject(body: JsonObject, { system, messages }: Prompt): JsonObject {
+  return { ...body, messages: [...system, ...messages].map(asSent) }
+}
+
+/** An answer's audio comes with its data, and is sent back by its id alone. */
+function asSent(message: Message): Message {
+  const { role, audio } = message
+  if (role !== 'assistant' || !isObject(audio) || typeof audio['id'] !== 'string') return message
+  return { ...message, audio: { id: audio['id'] } }
+}
+
+function answersOf({ role, tool_call_id: id }: Message): readonly string[] {
+  return role === 'tool' && typeof id === 'string' && id !== '' ? [id] : []
+}
+
+/** Calls that were cut off can never be answered, and audio without its end has no id to send. */
+function closeOff(message: Message): Message | undefined {
+  if (message.role !== 'assistant') return message
+  const { tool_calls: _calls, function_call: _call, audio: _audio, ...said } = message
+  return isSaid(said['content']) || isSaid(said['refusal']) ? said : undefined
+}
+
+const isSaid = (text: unknown): boolean =>
+  (typeof text === 'string' || Array.isArray(text)) && text.length > 0
