@@ -1,0 +1,67 @@
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { postgresFolder, serviceUser } from './binaries.js'
+import { freePort, scratchFolder, type Service, startDaemon } from './daemon.js'
+
+/** Enough for tests: a crash of the process loses nothing, a power cut may. */
+const fastSettings = {
+  fsync: 'off',
+  full_page_writes: 'off',
+  shared_buffers: '64MB',
+  max_connections: '200',
+}
+
+/** An own Postgres with a new, empty cluster; `settings` go over the fast ones (`{ fsync: 'on' }`). */
+export async function startPostgres({
+  settings = {},
+}: { settings?: Readonly<Record<string, string>> } = {}): Promise<Service> {
+  const user = serviceUser()
+  const folder = scratchFolder('postgres', user)
+  const programs = postgresFolder(folder, user)
+  const data = join(folder, 'data')
+  const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync']
+  execFileSync(join(programs, 'initdb'), initdb, {
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    ...user,
+  })
+  const port = await freePort()
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  const network = { listen_addresses: '127.0.0.1', port: String(port), unix_socket_directories: '' }
+  const all = Object.entries({ ...network, ...fastSettings, ...settings })
+  return startDaemon({
+    program: join(programs, 'postgres'),
+    args: ['-D', data, ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+    user,
+    folder,
+    port,
+    url,
+    end: 'SIGINT',
+    die: 'SIGQUIT',
+    ask: () => query(url, 'SELECT 1'),
+  })
+}
+
+/** A new, empty database on the run's shared Postgres. */
+export async function freshDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
+  const shared = process.env.TEST_DATABASE_URL
+  if (!shared) throw new Error('TEST_DATABASE_URL is not set: run the tests through mocha.')
+  const name = `test_${randomBytes(8).toString('hex')}`
+  await query(shared, `CREATE DATABASE ${name}`)
+  const url = new URL(shared)
+  url.pathname = `/${name}`
+  return { url: url.href, drop: () => query(shared, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) }
+}
+
+async function query(url: string, sql: string): Promise<void> {
+  const client = new Client({ connectionString: url })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}
