@@ -10,9 +10,11 @@ export interface CacheHit {
 /**
  * The hot window. An entry is only ever a guess: the caller uses it at the revision that the store has just named,
  * so whatever a cache loses, keeps too long or writes too late changes latency and never content.
- * No method rejects and none outlasts the cache's own deadline: a fault is a miss.
+ * `ready` apart, no method rejects and none outlasts the cache's own deadline: a fault is a miss.
  */
 export interface Cache {
+  /** Resolves when the cache may be asked; connecting goes on behind it, and a cache that is down is no fault. Rejects with `Misconfigured` alone. */
+  ready(): Promise<void>
   /** The newest history that this cache knows of the session, or nothing. Damaged and foreign entries are nothing. */
   read(session: SessionKey): Promise<CacheHit | undefined>
   /** Keep this history in place of whatever is there. Larger than the cap: the entry is dropped instead. Nobody waits for it. */

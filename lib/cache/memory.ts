@@ -1,0 +1,73 @@
+import { LRUCache } from 'lru-cache'
+
+import type { History } from '../model/history.js'
+import { copyJson } from '../model/copy.js'
+import type { SessionKey } from '../model/session.js'
+import type { Cache, CacheHit } from './cache.js'
+
+export interface MemoryCacheOptions {
+  /** What all entries together may take, in bytes. Default 64 MiB. */
+  readonly maxBytes?: number
+  /** A larger history is not kept, in bytes. Default 256 KiB. */
+  readonly maxEntryBytes?: number
+  /** Seconds until an entry that nobody wrote again is forgotten. Default 3600. */
+  readonly windowTtlSeconds?: number
+}
+
+/**
+ * The hot windows of this process. It keeps and gives copies: what a host does to its messages reaches no other
+ * prompt. A copy of 20 messages takes a tenth of the time of parsing them, since strings are shared.
+ */
+export class MemoryCache implements Cache {
+  #entries: LRUCache<string, History>
+
+  constructor(options: MemoryCacheOptions = {}) {
+    const { maxBytes = 64 * 1024 * 1024, maxEntryBytes = 256 * 1024, windowTtlSeconds = 3600 } = options
+    this.#entries = new LRUCache<string, History>({
+      maxSize: maxBytes,
+      maxEntrySize: Math.min(maxBytes, maxEntryBytes),
+      ttl: windowTtlSeconds * 1000,
+      sizeCalculation: bytesOf,
+    })
+  }
+
+  async ready(): Promise<void> {}
+
+  async read(session: SessionKey): Promise<CacheHit | undefined> {
+    const kept = this.#entries.get(nameOf(session))
+    return kept && { history: copyJson(kept), layer: 'memory' }
+  }
+
+  write(session: SessionKey, history: History): void {
+    const kept = copyOf(history)
+    if (!kept) return this.drop(session)
+    // lru-cache deletes what was there when the new entry is over its cap.
+    this.#entries.set(nameOf(session), kept)
+  }
+
+  drop(session: SessionKey): void {
+    this.#entries.delete(nameOf(session))
+  }
+
+  async close(): Promise<void> {
+    this.#entries.clear()
+  }
+}
+
+const nameOf = ({ userId, sessionId }: SessionKey): string => `${userId.length}:${userId}${sessionId}`
+
+/** Nothing where it cannot be JSON: too deep, or with a bigint in it. */
+function copyOf({ revision, system, turns, from }: History): History | undefined {
+  try {
+    return copyJson({ revision, system, turns, from })
+  } catch {
+    return undefined
+  }
+}
+
+/** An upper estimate of what a value takes in V8's heap: two bytes a character, and room for headers and fields. */
+function bytesOf(value: unknown): number {
+  if (typeof value === 'string') return 24 + 2 * value.length
+  if (typeof value !== 'object' || value === null) return 8
+  return Object.values(value).reduce<number>((sum, item) => sum + 8 + bytesOf(item), 56)
+}
