@@ -1,3 +1,5 @@
+export { bearer, type BearerOptions, type BearerUser, type WithHeaders } from './auth/bearer.js'
+export type { Algorithm, BearerKey, PublicKey, SecretKey } from './auth/keys.js'
 export * from './model/errors.js'
 export type * from './model/history.js'
 export type * from './model/message.js'

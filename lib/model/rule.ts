@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from './json.js'
+import { isObject } from './json.js'
 
 /** What a value must be: `must` completes the sentence "limit must be …". */
 export interface Rule {
@@ -42,11 +42,7 @@ export function isStorableText(value: string, longest: number): boolean {
 }
 
 /** Checks every given field; absent ones are left to the caller. Unknown ones are errors that name the nearest known one. */
-export function checkFields(
-  given: unknown,
-  rules: Readonly<Record<string, Rule>>,
-  fault: Fault,
-): asserts given is JsonObject {
+export function checkFields(given: unknown, rules: Readonly<Record<string, Rule>>, fault: Fault): void {
   if (!isObject(given)) throw fault(`Give an object, not ${show(given)}.`, 'body')
   for (const [name, value] of Object.entries(given)) {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
