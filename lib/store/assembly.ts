@@ -1,0 +1,55 @@
+import type { History, HistoryTurn } from '../model/history.js'
+import type { HistoryMessage, Message } from '../model/message.js'
+
+/** A message as the stored function sends it: exchange, turn, status, role, content, message, tokens. */
+type Row = readonly [
+  number,
+  number,
+  'done' | 'interrupted',
+  string,
+  string | null,
+  string | null,
+  number | null,
+]
+
+interface Read {
+  readonly system: readonly Row[] | null
+  readonly rows: readonly Row[] | null
+  readonly joined: readonly Row[] | null
+}
+
+const messageOf = ([, , , role, content, message, tokens]: Row): HistoryMessage => ({
+  message: message === null ? { role, content } : (JSON.parse(message) as Message),
+  ...(tokens === null ? {} : { tokens }),
+})
+
+function turnsOf(rows: readonly Row[]): HistoryTurn[] {
+  const turns: (HistoryTurn & { messages: HistoryMessage[] })[] = []
+  for (const row of rows) {
+    const [exchange, turn, status] = row
+    const last = turns.at(-1)
+    if (last !== undefined && last.exchange === exchange && last.turn === turn)
+      last.messages.push(messageOf(row))
+    else turns.push({ exchange, turn, status, messages: [messageOf(row)] })
+  }
+  return turns
+}
+
+/**
+ * The history from what the stored function read: the rows come newest first, and one more than the limit means
+ * that the oldest exchange among them may be cut, so it is left out. The joined exchange is there in any case.
+ */
+export function assembleHistory(text: string, revision: string, limit: number): History {
+  const read = JSON.parse(text) as Read
+  const rows = read.rows ?? []
+  const cut = rows.length > limit ? rows.at(-1)![0] : 0
+  const whole = rows.filter(([exchange]) => exchange > cut).reverse()
+  const from = cut === 0 ? 0 : (whole[0]?.[0] ?? cut + 1)
+  const joined = [...(read.joined ?? [])].reverse().filter(([exchange]) => exchange < from)
+  return {
+    revision,
+    system: (read.system ?? []).map(messageOf),
+    turns: turnsOf([...joined, ...whole]),
+    from,
+  }
+}
