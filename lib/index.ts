@@ -1,7 +1,12 @@
 export { bearer, type BearerOptions, type BearerUser, type WithHeaders } from './auth/bearer.js'
 export type { Algorithm, BearerKey, PublicKey, SecretKey } from './auth/keys.js'
 export * from './model/errors.js'
+export type { BeginRequest } from './completion/begin.js'
+export { withoutControls } from './completion/begin.js'
+export type { FramingName, Recorder, Recording } from './completion/recorder.js'
+export type { AnswerDetails, Replayed, Stored, Turn } from './completion/turn.js'
 export type * from './model/history.js'
+export { isObject, type JsonObject } from './model/json.js'
 export type * from './model/message.js'
 export type * from './model/page.js'
 export type * from './model/receipt.js'
@@ -18,3 +23,16 @@ export type {
   UserId,
 } from './sessions/sessions.js'
 export type { FindTurn, Turns } from './sessions/turns.js'
+export { createTurnlog, type Turnlog } from './turnlog.js'
+export type { TurnlogOptions } from './options.js'
+export { openaiChat } from './wire/openai.js'
+export type {
+  Answer,
+  AnswerReader,
+  Format,
+  Prompt,
+  Question,
+  Reading,
+  Replay,
+  StreamEvent,
+} from './wire/format.js'

@@ -12,3 +12,25 @@ export function parseJson(text: string): unknown {
     return undefined
   }
 }
+
+/** The same text for the same value: keys in order, absent fields left out. For fingerprints and comparisons. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (!isObject(value)) return JSON.stringify(value) ?? 'null'
+  const fields = Object.keys(value)
+    .filter((name) => value[name] !== undefined)
+    .sort()
+  return `{${fields.map((name) => `${JSON.stringify(name)}:${canonicalJson(value[name])}`).join(',')}}`
+}
+
+/** Whether arrays and objects are nested at most `deepest` levels. Safe on input that would overflow a recursion. */
+export function isShallow(value: unknown, deepest: number): boolean {
+  let level: unknown[] = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > deepest) return false
+    level = level
+      .flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []))
+      .filter((item) => typeof item === 'object' && item !== null)
+  }
+  return true
+}

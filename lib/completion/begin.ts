@@ -1,0 +1,325 @@
+import { createHash, randomUUID } from 'node:crypto'
+
+import type { Cache, CacheHit } from '../cache/cache.js'
+import {
+  HistoryUnavailable,
+  IdempotencyKeyReused,
+  InvalidRequest,
+  PayloadTooLarge,
+  SessionNotFound,
+  TurnInProgress,
+  type TurnlogError,
+} from '../model/errors.js'
+import { countMessages, type History } from '../model/history.js'
+import {
+  checkSessionId,
+  checkUserId,
+  isStorableKey,
+  keyedSessionId,
+  newSessionId,
+} from '../model/identity.js'
+import { canonicalJson, isObject, isShallow, type JsonObject } from '../model/json.js'
+import type { HistoryMessage, Message } from '../model/message.js'
+import type { Receipt } from '../model/receipt.js'
+import type { SessionFields, SessionKey } from '../model/session.js'
+import type { BeginCall, BeginResult, Begun, Store } from '../store/store.js'
+import { cutWindow, type Window } from '../window/window.js'
+import type { Format, Question } from '../wire/format.js'
+import type { Ending } from './ending.js'
+import type { RecorderOptions } from './recorder.js'
+import { OpenTurn, ReplayedTurn, type Replayed, type Turn } from './turn.js'
+
+/** What a turn asks, and for whom. */
+export interface BeginRequest {
+  readonly userId: string | number
+  /** A session's id, or `"new"` to create one: the same one for the same idempotency key. */
+  readonly sessionId: string
+  /** The user's words, or the new messages in the format's shape. Either this or `body`. */
+  readonly question?: string | Message | readonly Message[]
+  /** A whole request body in the format's shape; the turn's `body` is what to send on. */
+  readonly body?: JsonObject
+  /** The provider's model; the body's own, or the session's, when absent. */
+  readonly model?: string
+  /** Idempotency key, at most 255 bytes: the same key on a session is recorded once. */
+  readonly key?: string
+  /** Aborting it interrupts the turn. */
+  readonly signal?: AbortSignal
+  /** The provider's wire shape; chat completions by default. */
+  readonly format?: Format
+  /** Messages of history for this turn alone, 1 to 1,000; the session's own number by default. */
+  readonly maxHistoryMessages?: number
+  /** Create the session when the user has none of this id. Default false. */
+  readonly autoCreate?: boolean
+  /** What to do while another turn of the session is open. Default as configured. */
+  readonly concurrency?: 'allow' | 'reject' | 'enqueue'
+}
+
+/** Fields of a body that are ours: they never reach a provider. */
+export const controlFields: readonly string[] = ['session_id', 'idempotency_key', 'regenerate']
+
+export interface BeginOptions {
+  readonly format: Format
+  readonly concurrency: 'allow' | 'reject' | 'enqueue'
+  readonly newSession: SessionFields
+  readonly firstLeaseMs: number
+  readonly leaseMs: number
+  readonly longestTurnMs: number
+  readonly longestWaitMs: number
+  readonly maxQuestionMessages: number
+  readonly maxDepth: number
+  readonly recorderLimits: RecorderOptions['limits']
+}
+
+/** A request that has been read and found in order. */
+interface Asked extends SessionKey {
+  readonly request: BeginRequest
+  readonly format: Format
+  readonly body: JsonObject | undefined
+  readonly question: Question
+  readonly create: boolean
+}
+
+/** The longest idempotency key, in bytes. */
+const longestKey = 255
+
+export class Beginning {
+  readonly open = new Set<OpenTurn>()
+  #closed = false
+
+  constructor(
+    private readonly store: Store,
+    private readonly cache: Cache,
+    private readonly ending: Ending,
+    private readonly options: BeginOptions,
+  ) {}
+
+  /** From now on nothing begins. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /** Store the question, number the turn and cut its window. Rejects with the error that a client should get. */
+  async begin(request: BeginRequest): Promise<Turn> {
+    if (this.#closed)
+      throw new HistoryUnavailable(undefined, 'The server is shutting down. Try again shortly.')
+    const asked = this.#read(request)
+    await this.ending.deferred.flushSession(asked)
+    const hit = request.sessionId === 'new' ? undefined : await this.cache.read(asked)
+    const call = this.#call(asked, hit)
+    const result = await this.store.beginTurn(call)
+    if (result.status === 'finished') return this.#replay(asked, result.turn)
+    if (result.status !== 'begun') throw refusal(result)
+    return this.#open(asked, call, result, hit)
+  }
+
+  #read(request: BeginRequest): Asked {
+    const userId = checkUserId(request.userId)
+    if (request.key !== undefined && !isStorableKey(request.key, longestKey)) {
+      throw new InvalidRequest(
+        'The idempotency key must be 1 to 255 bytes of well-formed text without NUL.',
+        {
+          param: 'idempotency_key',
+        },
+      )
+    }
+    const format = request.format ?? this.options.format
+    const body = request.body && withoutControls(request.body)
+    const question = format.read(body ?? { messages: messagesOf(request.question) })
+    this.#checkSize(question)
+    const isNew = request.sessionId === 'new'
+    const sessionId = isNew ? this.#newId(userId, request.key) : checkSessionId(request.sessionId)
+    return {
+      userId,
+      sessionId,
+      request,
+      format,
+      body,
+      question,
+      create: isNew || request.autoCreate === true,
+    }
+  }
+
+  #newId(userId: string, key: string | undefined): string {
+    return key === undefined ? newSessionId() : keyedSessionId(userId, key)
+  }
+
+  #checkSize(question: Question): void {
+    const count = question.system.length + question.messages.length
+    if (count > this.options.maxQuestionMessages) {
+      throw new PayloadTooLarge(
+        `messages holds ${count} messages, at most ${this.options.maxQuestionMessages} are taken. Send only the new ones.`,
+        { param: 'messages' },
+      )
+    }
+    if (isShallow([question.system, question.messages], this.options.maxDepth)) return
+    throw new InvalidRequest(`messages is nested deeper than ${this.options.maxDepth} levels.`, {
+      param: 'messages',
+    })
+  }
+
+  #call(asked: Asked, hit: CacheHit | undefined): BeginCall {
+    const { request, question, format } = asked
+    const made = new Set(question.messages.flatMap((message) => format.calls(message)))
+    return {
+      userId: asked.userId,
+      sessionId: asked.sessionId,
+      nonce: randomUUID(),
+      key: request.key,
+      requestHash: request.key === undefined ? undefined : fingerprint(asked),
+      system: question.system.map(counted),
+      question: question.messages.map(counted),
+      answers: question.messages.flatMap((message) => format.answers(message)).filter((id) => !made.has(id)),
+      format: format.name,
+      model: question.model ?? request.model,
+      leaseMs: this.options.firstLeaseMs,
+      limit: request.maxHistoryMessages,
+      cached: hit && {
+        revision: hit.history.revision,
+        messages: countMessages(hit.history.turns),
+        from: hit.history.from,
+      },
+      create: asked.create ? this.options.newSession : undefined,
+      concurrency: request.concurrency ?? this.options.concurrency,
+    }
+  }
+
+  async #open(asked: Asked, call: BeginCall, begun: Begun, hit: CacheHit | undefined): Promise<Turn> {
+    const history = begun.history ?? hit?.history
+    if (!history) throw new HistoryUnavailable(new Error('The store named no history.'))
+    if (begun.history) this.cache.write(asked, begun.history)
+    const window = cutWindow({
+      history,
+      question: call.question,
+      exchange: begun.exchange === begun.turn ? undefined : begun.exchange,
+      limit: asked.request.maxHistoryMessages ?? begun.settings.maxHistoryMessages,
+      trim: 'sliding',
+      pairs: asked.format,
+    })
+    const turn = this.#turn(asked, call, begun, {
+      history,
+      window,
+      source: begun.history ? 'postgres' : hit!.layer,
+    })
+    if (window.unanswered.length === 0) return turn
+    await turn.fail()
+    throw new InvalidRequest(
+      `messages must bring a result for each tool call; missing: ${window.unanswered.join(', ')}.`,
+      { param: 'messages' },
+    )
+  }
+
+  #turn(
+    asked: Asked,
+    call: BeginCall,
+    begun: Begun,
+    { history, window, source }: { history: History; window: Window; source: Receipt['source'] },
+  ): OpenTurn {
+    const { userId, sessionId, format } = asked
+    const beginning = {
+      history,
+      exchange: begun.exchange,
+      question: call.question,
+      keepMessages: asked.request.maxHistoryMessages ?? begun.settings.maxHistoryMessages,
+    }
+    const owner = { userId, sessionId, turn: begun.turn, nonce: call.nonce, leaseMs: this.options.leaseMs }
+    const turn = new OpenTurn(
+      {
+        userId,
+        sessionId,
+        number: begun.turn,
+        nonce: call.nonce,
+        format,
+        messages: [...window.system, ...window.messages],
+        history: [...window.system, ...window.history],
+        receipt: receiptOf(window, source),
+        body: asked.body && promptBody(asked, window, begun.settings.model),
+        model: asked.question.model ?? asked.request.model ?? begun.settings.model ?? undefined,
+        signal: asked.request.signal,
+      },
+      {
+        commit: (complete) => this.ending.commit(complete, beginning),
+        renew: () => this.store.renewLease(owner),
+        closed: (closed) => this.open.delete(closed),
+        limits: this.options.recorderLimits,
+        longestMs: this.options.longestTurnMs,
+        renewEveryMs: this.options.firstLeaseMs / 2,
+      },
+    )
+    this.open.add(turn)
+    return turn
+  }
+
+  async #replay(asked: Asked, number: number): Promise<Turn> {
+    const turn = await this.store.findFinishedTurn({ ...asked, turn: number })
+    if (!turn) throw new SessionNotFound()
+    const { format, sessionId } = asked
+    const replay: Replayed = { turn, as: (shape) => format.replay(turn, shape === 'stream') }
+    return new ReplayedTurn(sessionId, replay)
+  }
+}
+
+function refusal(result: Exclude<BeginResult, Begun | { status: 'finished' }>): TurnlogError {
+  switch (result.status) {
+    case 'no_session':
+      return new SessionNotFound()
+    case 'busy':
+      return new TurnInProgress(`Turn ${result.turn} of this session is still running.`, 1)
+    case 'running':
+      return new TurnInProgress(
+        `The request with this idempotency key is still running, as turn ${result.turn}.`,
+        1,
+      )
+    case 'mismatch':
+      return new IdempotencyKeyReused()
+    case 'orphaned':
+      return new InvalidRequest('messages brings a tool result whose tool call is not in this session.', {
+        param: 'messages',
+      })
+    case 'nothing_to_replace':
+      return new InvalidRequest('regenerate needs an answer to replace, and this session has none.', {
+        param: 'regenerate',
+      })
+    case 'stale':
+    default:
+      return new HistoryUnavailable(
+        new Error('The store called a turn stale that was not asked to be current.'),
+      )
+  }
+}
+
+function messagesOf(question: BeginRequest['question']): readonly Message[] {
+  if (question === undefined)
+    throw new InvalidRequest('begin needs a question or a body.', { param: 'question' })
+  if (typeof question === 'string') return [{ role: 'user', content: question }]
+  return [question].flat()
+}
+
+/** The body without our control fields. */
+export function withoutControls(body: JsonObject): JsonObject {
+  if (!isObject(body)) throw new InvalidRequest('The request body must be a JSON object.')
+  return Object.fromEntries(Object.entries(body).filter(([name]) => !controlFields.includes(name)))
+}
+
+const counted = (message: Message): HistoryMessage => ({ message })
+
+const fingerprint = ({ body, question }: Asked): string =>
+  createHash('sha256')
+    .update(canonicalJson(body ?? question))
+    .digest('hex')
+
+function receiptOf(window: Window, source: Receipt['source']): Receipt {
+  const { injected, dropped, trimmedBy, repaired } = window
+  return {
+    injected,
+    dropped,
+    source,
+    ...(trimmedBy && { trimmedBy }),
+    ...(repaired.length > 0 && { repaired }),
+  }
+}
+
+/** The body to send on; the session's model where the client named none. */
+function promptBody({ body, format, question }: Asked, window: Window, model: string | null): JsonObject {
+  const prompted = format.inject(body ?? {}, window)
+  return question.model === undefined && model !== null ? { model, ...prompted } : prompted
+}

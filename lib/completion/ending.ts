@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import type { Cache } from '../cache/cache.js'
+import { extendHistory } from '../cache/entry.js'
+import type { History, HistoryTurn } from '../model/history.js'
+import type { HistoryMessage } from '../model/message.js'
+import type { CompleteCall, CompleteResult, Store } from '../store/store.js'
+import { DeferredAnswers } from './deferred.js'
+import type { Stored } from './turn.js'
+
+/** How long the end of an answer is held back for its commit, in milliseconds (design, promise 1). */
+const longestHoldMs = 2_000
+
+export interface EndingOptions {
+  readonly onStoreFailure: 'deliver' | 'fail'
+  /** How many answers may wait for a store that is away. */
+  readonly deferredCapacity: number
+  readonly onFault: (error: unknown, call: CompleteCall) => void
+}
+
+/** What was known when the turn began, from which the next cache entry is made. */
+export interface Beginning {
+  readonly history: History
+  readonly exchange: number
+  readonly question: readonly HistoryMessage[]
+  /** Messages of history that the session's prompts may ask for. */
+  readonly keepMessages: number
+}
+
+/** Commits the ends of turns and lets the cache follow. */
+export class Ending {
+  readonly deferred: DeferredAnswers
+
+  constructor(
+    private readonly store: Store,
+    private readonly cache: Cache,
+    private readonly options: EndingOptions,
+  ) {
+    this.deferred = new DeferredAnswers(store, {
+      capacity: options.deferredCapacity,
+      onGivenUp: (call, error) => options.onFault(error, call),
+      onStored: (call) => cache.drop(call),
+    })
+  }
+
+  /** Resolves when the answer is durable or is known not to be; never later than the hold, and never rejects. */
+  async commit(call: CompleteCall, beginning: Beginning): Promise<Stored> {
+    const result = await this.#withinHold(call)
+    if (result === undefined) return this.#defer(call)
+    if (result.status === 'completed') this.#follow(call, result, beginning)
+    if (result.status === 'completed' || result.status === 'repeated') {
+      return call.answer.length > 0 ? 'stored' : 'nothing'
+    }
+    return 'refused'
+  }
+
+  /** Nothing when the store is away, or does not answer in time: then the answer may or may not be committed, and a repeat settles it. */
+  async #withinHold(call: CompleteCall): Promise<CompleteResult | undefined> {
+    const hold = new AbortController()
+    const late = sleep(longestHoldMs, undefined, { signal: hold.signal, ref: false }).catch(() => undefined)
+    try {
+      return await Promise.race([this.store.completeTurn(call), late])
+    } catch (error) {
+      this.options.onFault(error, call)
+      return undefined
+    } finally {
+      hold.abort()
+    }
+  }
+
+  #defer(call: CompleteCall): Stored {
+    this.cache.drop(call)
+    if (this.options.onStoreFailure === 'fail') return 'lost'
+    return this.deferred.add(call) ? 'deferred' : 'lost'
+  }
+
+  #follow(call: CompleteCall, result: CompleteResult & { status: 'completed' }, beginning: Beginning): void {
+    if (result.from === result.to) return
+    const turn = visibleTurn(call, beginning)
+    const next =
+      turn &&
+      extendHistory(beginning.history, {
+        from: result.from,
+        to: result.to,
+        turn,
+        keepMessages: beginning.keepMessages,
+      })
+    if (next) this.cache.write(call, next)
+    else this.cache.drop(call)
+  }
+}
+
+/** The turn as later prompts see it; nothing when they do not. */
+function visibleTurn(call: CompleteCall, beginning: Beginning): HistoryTurn | undefined {
+  if (call.ending !== 'done' && call.ending !== 'interrupted') return undefined
+  const messages = [...beginning.question, ...call.answer]
+  return { exchange: beginning.exchange, turn: call.turn, status: call.ending, messages }
+}

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { openCache } from './cache/open.js'
+import { Beginning, type BeginRequest } from './completion/begin.js'
+import { Ending } from './completion/ending.js'
+import type { Turn } from './completion/turn.js'
+import { TurnlogError } from './model/errors.js'
+import { firstLeaseMs, leaseMs, turnlogOptions, type TurnlogOptions } from './options.js'
+import { createMessages, type Messages } from './sessions/messages.js'
+import { createSessions, type Sessions } from './sessions/sessions.js'
+import { createTurns, type Turns } from './sessions/turns.js'
+import { openStore } from './store/open.js'
+
+/** A memory for LLM endpoints: turns to begin, sessions and messages to look at. */
+export interface Turnlog {
+  /**
+   * Store a question and get what to send.
+   *
+   *     const turn = await turnlog.begin({ userId, sessionId, question: 'And in Celsius?' })
+   *     const answer = await provider.chat.completions.create({ model, messages: turn.messages })
+   *     await turn.complete(answer.choices[0].message, { usage: answer.usage })
+   */
+  begin(request: BeginRequest): Promise<Turn>
+  readonly sessions: Sessions
+  readonly messages: Messages
+  readonly turns: Turns
+  /** Resolves when the store answers. Nothing needs it; readiness checks like it. */
+  ready(): Promise<void>
+  /**
+   * Begin no more turns, give running ones `drainMs` (default 10,000) to finish, keep the others as interrupted, store what was
+   * deferred and end our own connections. Repeated calls wait for the first.
+   */
+  close(options?: { readonly drainMs?: number }): Promise<void>
+}
+
+const defaultDrainMs = 10_000
+
+/**
+ * Synchronous; connects when first used.
+ *
+ *     const turnlog = createTurnlog({ database: process.env.DATABASE_URL, redis: process.env.REDIS_URL })
+ */
+export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
+  const options = turnlogOptions(given)
+  const { format, limits, onFault } = options
+  const store = openStore(options.database, {
+    prefix: options.tablePrefix,
+    schema: options.schema,
+    single: options.distributed,
+  })
+  const cache = openCache({
+    redis: options.redis,
+    windowTtlSeconds: options.windowTtlSeconds,
+    maxMemoryBytes: options.maxMemoryBytes,
+    onState: options.onCacheState,
+  })
+  const ending = new Ending(store, cache, {
+    onStoreFailure: options.onStoreFailure,
+    deferredCapacity: options.maxDeferredAnswers,
+    onFault: (error, { userId, sessionId, turn }) => onFault(error, { userId, sessionId, turn }),
+  })
+  const beginning = new Beginning(store, cache, ending, {
+    format,
+    concurrency: options.concurrency,
+    newSession: { maxHistoryMessages: options.maxHistoryMessages, ttlSeconds: options.ttlSeconds },
+    firstLeaseMs,
+    leaseMs,
+    longestTurnMs: options.turnTimeoutSeconds * 1000,
+    longestWaitMs: options.queueTimeoutMs,
+    maxQuestionMessages: options.maxQuestionMessages,
+    maxDepth: options.maxMessageDepth,
+    recorderLimits: { bytes: options.maxAnswerBytes, eventBytes: options.maxEventBytes },
+  })
+
+  let closing: Promise<void> | undefined
+  async function shutDown(drainMs: number): Promise<void> {
+    beginning.close()
+    const drained = new AbortController()
+    const late = sleep(drainMs, undefined, { signal: drained.signal }).catch(() => undefined)
+    await Promise.race([Promise.all([...beginning.open].map((turn) => turn.ended)), late])
+    drained.abort()
+    const reason = new TurnlogError('closing', 503, 'The server is shutting down.')
+    await Promise.all([...beginning.open].map((turn) => turn.abandon(reason)))
+    await ending.deferred.close()
+    await cache.close()
+    await store.close()
+  }
+
+  return {
+    begin: (request) => beginning.begin(request),
+    sessions: createSessions(store, limits),
+    messages: createMessages(store, format, limits),
+    turns: createTurns(store),
+    ready: () => store.ready(),
+    close: ({ drainMs = defaultDrainMs } = {}) => (closing ??= shutDown(drainMs)),
+  }
+}

@@ -1,0 +1,89 @@
+import type { NextFunction, Request, RequestHandler, Response } from 'express'
+
+import type { Turn, Turnlog } from '../lib/index.js'
+import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
+import { rememberOptions, type RememberOptions } from './options.js'
+import { refusalOf } from './refusal.js'
+import { tap } from './tap.js'
+import { resolveUser } from './user.js'
+
+declare global {
+  // oxlint-disable-next-line typescript/no-namespace -- the way in which Express lets middleware add to its request
+  namespace Express {
+    interface Request {
+      /** The turn that this request began: its messages, receipt and abort signal, `fail()` and `discard()`. */
+      turnlog?: Turn
+    }
+  }
+}
+
+/**
+ * History for one endpoint: mount it behind the JSON body parser and before the handler.
+ *
+ *     app.post('/v1/chat/completions', remember(turnlog, { userId: (req) => req.user?.id }), existingHandler)
+ */
+export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions<Request>): RequestHandler {
+  const options = rememberOptions(given)
+  const onEncoded = warnOnce()
+
+  return async function remember(req: Request, res: Response, next: NextFunction): Promise<void> {
+    if (options.skip?.(req)) return next()
+    const gone = new AbortController()
+    const onGone = (): void => gone.abort(new Error('The client is gone.'))
+    try {
+      const prepared = await prepareCompletion(
+        (request) => turnlog.begin(request),
+        {
+          body: req.body as unknown,
+          headers: req.headers,
+          sessionId: options.sessionId?.(req),
+          userId: () => resolveUser(options.userId, req),
+          signal: gone.signal,
+        },
+        options,
+      )
+      if (prepared.kind === 'turn') {
+        req.turnlog = prepared.turn
+        tap(res, prepared.turn, { onDisconnect: options.onDisconnect, onGone, onEncoded })
+      }
+      proceed(prepared, req, res, next)
+    } catch (error) {
+      answerError(error, res, next, options.onError)
+    }
+  }
+}
+
+function proceed(prepared: Prepared, req: Request, res: Response, next: NextFunction): void {
+  if (prepared.kind === 'untouched') return next()
+  setHeaders(res, prepared.headers)
+  if (prepared.kind === 'replay') return void res.status(200).end(prepared.body)
+  req.body = prepared.body
+  next()
+}
+
+function setHeaders(res: Response, headers: Readonly<Record<string, string>>): void {
+  if (res.headersSent) return
+  for (const [name, value] of Object.entries(headers)) res.setHeader(name, value)
+  res.append('Access-Control-Expose-Headers', exposedHeaders)
+}
+
+/** Ours as OpenAI's envelope; everything else, and all of it with `onError: 'next'`, is the host's to answer. */
+function answerError(error: unknown, res: Response, next: NextFunction, onError: 'respond' | 'next'): void {
+  const refusal = onError === 'respond' ? refusalOf(error) : undefined
+  if (!refusal || res.headersSent) return next(error)
+  for (const [name, value] of Object.entries(refusal.headers)) res.setHeader(name, value)
+  res.status(refusal.status).end(refusal.body)
+}
+
+/** Says once that answers are seen only encoded: their bytes pass, and only the very end waits for the commit. */
+function warnOnce(): (encoding: string) => void {
+  let warned = false
+  return (encoding) => {
+    if (warned) return
+    warned = true
+    process.emitWarning(
+      `Answers reach Turnlog encoded (${encoding}), so a stream's terminal event cannot wait for its commit. Mount compression before Turnlog.`,
+      { type: 'TurnlogWarning' },
+    )
+  }
+}

@@ -1,0 +1,113 @@
+import type { FramingName, Recorder, Stored, Turn } from '../lib/index.js'
+import { decoderFor, type Decoder } from './decoder.js'
+
+/** What is known of an answer when its first byte comes. */
+export interface AnswerHead {
+  readonly status: number
+  readonly contentType: string | undefined
+  readonly contentEncoding: string | undefined
+}
+
+export interface GateOptions {
+  /** Called when the answer is seen only in an encoded form, so that only its very end can be held back. */
+  readonly onEncoded: (encoding: string) => void
+}
+
+/**
+ * Lets an answer through to the client and holds back its end: the terminal event of a stream, whole, or the last
+ * byte of anything else, until the turn is committed. The bytes that come out are the bytes that went in.
+ */
+export class Gate {
+  readonly #recorder: Recorder | undefined
+  readonly #decoder: Decoder | undefined
+  /** Whether the client reads plain Server-Sent Events, in which a comment may stand. */
+  readonly #mayComment: boolean = false
+  #held: Buffer[] = []
+  #fed = 0
+  #passed = 0
+  #mayPass = 0
+  #settled = false
+  /** Known once the gate has settled. */
+  stored: Stored = 'nothing'
+
+  /** `first`: the answer's first bytes, from which a framing without a content type is told. */
+  constructor(
+    private readonly turn: Turn,
+    head: AnswerHead,
+    first: Buffer,
+    options: GateOptions,
+  ) {
+    // A redirect or a provider's error is no answer: nothing is recorded, and the turn ends as failed.
+    if (head.status >= 300 || head.status === 204 || turn.status !== 'open') return
+    const encoding = (head.contentEncoding ?? 'identity').toLowerCase()
+    const plain = encoding === 'identity' || encoding === ''
+    const framing = framingOf(head.contentType, plain ? first : undefined)
+    const recorder = turn.recorder(framing)
+    this.#recorder = recorder
+    this.#mayComment = plain && framing === 'sse'
+    if (plain) return
+    options.onEncoded(encoding)
+    this.#decoder = decoderFor(encoding, (bytes) => recorder.write(bytes))
+    if (!this.#decoder) this.#recorder = undefined
+  }
+
+  /** The provider's last word was seen: `settle` before anything else passes. */
+  get ending(): boolean {
+    return (
+      !this.#settled && !this.#decoder && this.#recorder !== undefined && this.#recorder.outcome !== 'more'
+    )
+  }
+
+  feed(bytes: Buffer): void {
+    this.#held.push(bytes)
+    this.#fed += bytes.length
+    this.#mayPass = this.#allowed(bytes)
+  }
+
+  /** What may go to the client now. */
+  take(): Buffer {
+    const all = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held)
+    const passing = all.subarray(0, Math.max(0, this.#mayPass - this.#passed))
+    this.#passed += passing.length
+    // A copy: the handler may use its buffer again once its write has returned.
+    this.#held = passing.length < all.length ? [Buffer.from(all.subarray(passing.length))] : []
+    return passing
+  }
+
+  /** End the turn and wait for its commit. Returns what was held back, after a comment when a stream could not be stored. */
+  async settle(): Promise<Buffer> {
+    await this.#decoder?.end()
+    const ended = this.#recorder?.end()
+    this.stored = ended ? await this.turn.settle(ended) : await this.turn.fail()
+    this.#settled = true
+    this.#mayPass = this.#fed
+    const rest = this.take()
+    return this.#mayComment && isTrouble(this.stored)
+      ? Buffer.concat([troubleComment(this.stored), rest])
+      : rest
+  }
+
+  #allowed(bytes: Buffer): number {
+    if (this.#settled || !this.#recorder) return this.#fed
+    if (!this.#decoder) return this.#recorder.write(bytes)
+    this.#decoder.write(bytes)
+    return this.#fed - 1
+  }
+}
+
+const isTrouble = (stored: Stored): boolean =>
+  stored === 'deferred' || stored === 'refused' || stored === 'lost'
+
+/** A comment line of Server-Sent Events: the only bytes that are ever added to a stream. */
+const troubleComment = (stored: Stored): Buffer => Buffer.from(`: turnlog: answer ${stored}, not stored\n`)
+
+/** The framing of an answer by its content type; by its first byte where the handler named none that tells. */
+function framingOf(contentType: string | undefined, first: Buffer | undefined): FramingName {
+  const type = (contentType ?? '').toLowerCase()
+  if (type.includes('text/event-stream')) return 'sse'
+  if (type.includes('ndjson') || type.includes('jsonl') || type.includes('json-seq')) return 'ndjson'
+  if (type.includes('json')) return 'json'
+  const start = first?.toString('latin1').trimStart() ?? ''
+  if (start.startsWith('{')) return 'json'
+  return /^(?:data|event|id|retry)?:/.test(start) ? 'sse' : 'text'
+}

@@ -1,0 +1,177 @@
+import type { ServerResponse } from 'node:http'
+
+import type { Turn } from '../lib/index.js'
+import { Gate, type GateOptions } from './gate.js'
+
+type Callback = (error?: Error | null) => void
+
+/** A call that the handler made while the end of its answer waited for the commit. */
+type Waiting = {
+  readonly end: boolean
+  readonly bytes: Buffer | undefined
+  readonly callback: Callback | undefined
+}
+
+export interface TapOptions extends GateOptions {
+  /** `finish`: go on recording when the client is gone. */
+  readonly onDisconnect: 'abort' | 'finish'
+  /** The client is gone before the end. */
+  readonly onGone: () => void
+}
+
+/** Joins a turn to a live response at `res.write` and `res.end`. */
+export function tap(res: ServerResponse, turn: Turn, options: TapOptions): void {
+  const joined = new Tap(res, turn, options)
+  res.write = joined.write as ServerResponse['write']
+  res.end = joined.end as ServerResponse['end']
+}
+
+class Tap {
+  readonly #originalWrite: (...args: unknown[]) => boolean
+  readonly #originalEnd: (...args: unknown[]) => ServerResponse
+  #gate: Gate | undefined
+  /** What the handler does while the end waits; `undefined` when nothing waits. */
+  #waiting: Waiting[] | undefined
+  #owesDrain = false
+  #ended = false
+
+  constructor(
+    private readonly res: ServerResponse,
+    private readonly turn: Turn,
+    private readonly options: TapOptions,
+  ) {
+    this.#originalWrite = res.write.bind(res) as (...args: unknown[]) => boolean
+    this.#originalEnd = res.end.bind(res) as (...args: unknown[]) => ServerResponse
+    res.once('close', () => this.#onClose())
+    res.on('unpipe', (source: NodeJS.ReadableStream) => this.#readOn(source))
+  }
+
+  readonly write = (chunk: unknown, ...rest: unknown[]): boolean => {
+    const bytes = bytesOf(chunk, rest[0])
+    const callback = callbackOf(rest)
+    if (bytes === undefined || this.#ended) return this.#originalWrite(chunk, ...rest)
+    if (this.#waiting) return this.#wait({ end: false, bytes, callback })
+    const gate = this.#gateFor(bytes)
+    gate.feed(bytes)
+    const more = this.#pass(gate.take(), callback)
+    if (gate.ending) this.#settle(gate)
+    return this.#waiting ? this.#owe() : more
+  }
+
+  readonly end = (...args: unknown[]): ServerResponse => {
+    if (this.#ended) return this.#originalEnd(...args)
+    const bytes = bytesOf(args[0], args[1])
+    const last = { end: true, bytes, callback: callbackOf(args) }
+    if (this.#waiting) {
+      this.#wait(last)
+      return this.res
+    }
+    const gate = this.#gateFor(bytes ?? noBytes)
+    if (bytes) gate.feed(bytes)
+    this.#settle(gate)
+    this.#wait({ ...last, bytes: undefined })
+    return this.res
+  }
+
+  /** What the answer is shows when its first byte comes: status and headers are set by then. */
+  #gateFor(first: Buffer): Gate {
+    const { res } = this
+    this.#gate ??= new Gate(
+      this.turn,
+      {
+        status: res.statusCode,
+        contentType: headerText(res.getHeader('content-type')),
+        contentEncoding: headerText(res.getHeader('content-encoding')),
+      },
+      first,
+      this.options,
+    )
+    return this.#gate
+  }
+
+  #settle(gate: Gate): void {
+    this.#waiting = []
+    void gate.settle().then((rest) => this.#resume(gate, rest))
+  }
+
+  #wait(call: Waiting): boolean {
+    this.#waiting?.push(call)
+    return this.#owe()
+  }
+
+  #owe(): false {
+    this.#owesDrain = true
+    return false
+  }
+
+  /** The turn has ended: what was held goes out, then what the handler did meanwhile, in its order. */
+  #resume(gate: Gate, rest: Buffer): void {
+    const waiting = this.#waiting ?? []
+    this.#waiting = undefined
+    if (!this.res.headersSent) this.res.setHeader('X-History-Stored', storedHeader(gate))
+    const [first] = waiting
+    if (first?.end) return this.#finish(joined(rest, first.bytes), first.callback)
+    this.#pass(rest, undefined)
+    for (const call of waiting) {
+      if (call.end) this.#finish(call.bytes, call.callback)
+      else this.#pass(call.bytes ?? noBytes, call.callback)
+    }
+    if (this.#owesDrain && !this.#ended && !this.res.writableNeedDrain) this.res.emit('drain')
+    this.#owesDrain = false
+  }
+
+  #finish(bytes: Buffer | undefined, callback: Callback | undefined): void {
+    this.#ended = true
+    if (this.#isGone) callback?.()
+    else this.#originalEnd(...(bytes && bytes.length > 0 ? [bytes, callback] : [callback]))
+  }
+
+  #pass(bytes: Buffer, callback: Callback | undefined): boolean {
+    if (bytes.length > 0 && !this.#isGone) return this.#originalWrite(bytes, callback)
+    if (callback) process.nextTick(callback)
+    return !this.res.writableNeedDrain
+  }
+
+  /** In `finish` the handler goes on as if the client were there. */
+  get #isGone(): boolean {
+    return this.options.onDisconnect === 'finish' && this.res.destroyed
+  }
+
+  #onClose(): void {
+    if (this.#ended || this.#waiting) return
+    if (this.options.onDisconnect === 'abort') this.options.onGone()
+  }
+
+  /** A pipe lets go of a response that has closed; with `finish` its source is read to the end all the same. */
+  #readOn(source: NodeJS.ReadableStream): void {
+    if (!this.#isGone || this.#ended) return
+    source.on('data', (chunk: unknown) => this.write(chunk))
+    source.once('end', () => this.end())
+    source.resume()
+  }
+}
+
+const noBytes = Buffer.alloc(0)
+
+const storedHeader = (gate: Gate): string => {
+  if (gate.stored === 'stored') return 'true'
+  return gate.stored === 'deferred' ? 'deferred' : 'false'
+}
+
+const joined = (rest: Buffer, more: Buffer | undefined): Buffer => (more ? Buffer.concat([rest, more]) : rest)
+
+const headerText = (value: number | string | string[] | undefined): string | undefined => value?.toString()
+
+/** The bytes of what a handler writes; `undefined` for what Node itself is to refuse. */
+function bytesOf(chunk: unknown, encoding: unknown): Buffer | undefined {
+  if (typeof chunk === 'string') {
+    return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
+  }
+  if (Buffer.isBuffer(chunk)) return chunk
+  return chunk instanceof Uint8Array
+    ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    : undefined
+}
+
+const callbackOf = (args: readonly unknown[]): Callback | undefined =>
+  args.find((argument): argument is Callback => typeof argument === 'function')

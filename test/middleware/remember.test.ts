@@ -1,0 +1,14 @@
+import { freshCore, type FreshCore } from '../services/core.js'
+import { frameworks } from './frameworks.js'
+import { remembersAnswers } from './suite.js'
+
+for (const framework of frameworks) {
+  describe(`${framework.name}: remember`, () => {
+    let core: FreshCore
+    before(async () => {
+      core = await freshCore()
+    })
+    after(() => core.end())
+    remembersAnswers(framework, () => core.turnlog)
+  })
+}
