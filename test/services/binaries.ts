@@ -21,6 +21,15 @@ export interface OsUser {
   readonly gid: number
 }
 
+/** Neither installed, nor in a package, nor to be installed by us. */
+export class NotInstalled extends Error {
+  constructor(name: string, debian: string) {
+    super(
+      `The tests need ${name} and could not install it: install it yourself (Debian: apt-get install ${debian}; macOS: brew install ${name.toLowerCase()}).`,
+    )
+  }
+}
+
 /** Postgres refuses to run as root; as anybody else the tests start it as themselves. */
 export function serviceUser(): OsUser | undefined {
   if (process.getuid?.() !== 0) return undefined
@@ -35,7 +44,7 @@ export function serviceUser(): OsUser | undefined {
 /** The folder of Postgres' programs. `scratch` takes a copy when `user` could not run them where they lie. */
 export function postgresFolder(scratch: string, user: OsUser | undefined): string {
   const found = installedPostgres() ?? npmPostgres(scratch) ?? aptPostgres()
-  if (!found) throw new Error(howToInstall('Postgres', 'postgresql'))
+  if (!found) throw new NotInstalled('Postgres', 'postgresql')
   if (!user || isReachable(found)) return found
   return join(copied(dirname(found), scratch), 'bin')
 }
@@ -43,12 +52,9 @@ export function postgresFolder(scratch: string, user: OsUser | undefined): strin
 /** The path of redis-server. */
 export function redisServer(): string {
   const found = onPath('redis-server') ?? onPath('valkey-server') ?? aptRedis()
-  if (!found) throw new Error(howToInstall('Redis', 'redis-server'))
+  if (!found) throw new NotInstalled('Redis', 'redis-server')
   return found
 }
-
-const howToInstall = (name: string, debianPackage: string): string =>
-  `The tests need ${name} and could not install it: install it yourself (Debian: apt-get install ${debianPackage}; macOS: brew install ${name.toLowerCase()}).`
 
 function installedPostgres(): string | undefined {
   const onThePath = onPath('postgres')

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client } from 'pg'
-import { postgresFolder, serviceUser } from './binaries.js'
+import { type OsUser, postgresFolder, serviceUser } from './binaries.js'
 import { freePort, scratchFolder, type Service, startDaemon } from './daemon.js'
 
 /** Enough for tests: a crash of the process loses nothing, a power cut may. */
@@ -19,20 +20,13 @@ export async function startPostgres({
 }: { settings?: Readonly<Record<string, string>> } = {}): Promise<Service> {
   const user = serviceUser()
   const folder = scratchFolder('postgres', user)
-  const programs = postgresFolder(folder, user)
-  const data = join(folder, 'data')
-  const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync']
-  execFileSync(join(programs, 'initdb'), initdb, {
-    cwd: folder,
-    stdio: ['ignore', 'ignore', 'pipe'],
-    ...user,
-  })
   const port = await freePort()
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`
   const network = { listen_addresses: '127.0.0.1', port: String(port), unix_socket_directories: '' }
   const all = Object.entries({ ...network, ...fastSettings, ...settings })
+  const { program, data } = newCluster(folder, user)
   return startDaemon({
-    program: join(programs, 'postgres'),
+    program,
     args: ['-D', data, ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`])],
     user,
     folder,
@@ -42,6 +36,25 @@ export async function startPostgres({
     die: 'SIGQUIT',
     ask: () => query(url, 'SELECT 1'),
   })
+}
+
+/** initdb; what fails here leaves no folder behind. */
+function newCluster(folder: string, user: OsUser | undefined): { program: string; data: string } {
+  try {
+    const programs = postgresFolder(folder, user)
+    const data = join(folder, 'data')
+    const options = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync']
+    const stdio = ['ignore', 'ignore', 'pipe'] as const
+    execFileSync(join(programs, 'initdb'), ['-D', data, ...options], {
+      cwd: folder,
+      stdio: [...stdio],
+      ...user,
+    })
+    return { program: join(programs, 'postgres'), data }
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true })
+    throw error
+  }
 }
 
 /** A new, empty database on the run's shared Postgres. */

@@ -15,6 +15,7 @@ export interface RedisCluster {
 
 /** An own Redis that keeps nothing on disk; `settings` are those of redis.conf. */
 export async function startRedis({ settings = {} }: { settings?: Settings } = {}): Promise<Service> {
+  const program = redisServer()
   const folder = scratchFolder('redis')
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
@@ -27,7 +28,7 @@ export async function startRedis({ settings = {} }: { settings?: Settings } = {}
     daemonize: 'no',
   }
   return startDaemon({
-    program: redisServer(),
+    program,
     args: Object.entries({ ...base, ...settings }).flatMap(([name, value]) => [`--${name}`, value]),
     folder,
     port,

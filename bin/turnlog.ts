@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { readArguments, WrongUsage, type Request } from './arguments.js'
+import { describe } from './failure.js'
+import { runMigration } from './migration.js'
+
+const help = `turnlog migrate [options]     bring the schema to its newest state
+
+  --database URL    postgres://user:password@host:5432/name; default DATABASE_URL
+  --to NAME         go up or down to this migration
+  --rollback        undo what the last migrate did (everything that the tables hold is lost)
+  --status          say which migrations are applied and which are pending
+  --sql             print the SQL of every migration and run nothing; of the pending ones when --database is given
+  --schema NAME     the schema of the tables; default the connection's own
+  --prefix NAME     put before every table's name; default chat_
+  --help, --version
+
+  turnlog migrate --database postgres://app:secret@localhost:5432/app
+  turnlog migrate --sql --schema chat > chat.sql
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.`
+
+/** The command. Resolves to its exit code. */
+async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  let request: Request | undefined
+  try {
+    request = readArguments(args, env)
+    print(process.stdout, await answer(request))
+    return 0
+  } catch (error) {
+    const url = request && 'database' in request ? request.database : undefined
+    print(process.stderr, [`turnlog: ${describe(error, url)}`])
+    return error instanceof WrongUsage ? 2 : 1
+  }
+}
+
+async function answer(request: Request): Promise<readonly string[]> {
+  if (request.kind === 'help') return [help]
+  if (request.kind === 'version') return [version()]
+  return runMigration(request)
+}
+
+const print = (stream: NodeJS.WriteStream, lines: readonly string[]): void =>
+  void stream.write(`${lines.join('\n').trimEnd()}\n`)
+
+/** From the package's own package.json, found upwards from this file: the builds lie at different depths. */
+function version(folder = dirname(realpathSync(process.argv[1]!))): string {
+  const path = join(folder, 'package.json')
+  const found = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as { version?: string }) : {}
+  return found.version ?? version(dirname(folder))
+}
+
+async function run(): Promise<void> {
+  process.exitCode = await main(process.argv.slice(2), process.env)
+}
+
+void run()
