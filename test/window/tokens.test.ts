@@ -140,7 +140,7 @@ const hostile = {
   ).join(''),
   spaces: ' '.repeat(200_000),
   emoji: '😀'.repeat(40_000),
-  'emoji behind a letter': `x${'😀'.repeat(1000)}`,
+  'emoji behind letters': `xxx${'😀'.repeat(1000)}`,
   'mixed spaces': ' \u2003'.repeat(50_000),
   families: '👨‍👩‍👧'.repeat(10_000),
   signs: '!'.repeat(100_000),
