@@ -250,7 +250,7 @@ export class PostgresStore implements Store {
         .update({
           ...sessionFields(session),
           ...expiry(sql, session),
-          updated_at: sql.raw('clock_timestamp()'),
+          updated_at: sql.raw('now()'),
         })
         .returning(sessionColumns),
     )
@@ -431,7 +431,7 @@ const unexpired = (where: Knex.QueryBuilder): void => {
 function expiry(sql: Knex, { ttlSeconds }: SessionFields): object {
   if (ttlSeconds === undefined) return {}
   if (ttlSeconds === null) return { expires_at: null }
-  return { expires_at: sql.raw("clock_timestamp() + ? * interval '1 second'", [ttlSeconds]) }
+  return { expires_at: sql.raw("now() + ? * interval '1 second'", [ttlSeconds]) }
 }
 
 function checkSession({ userId, sessionId }: SessionKey): void {

@@ -1,0 +1,741 @@
+import { randomUUID } from 'node:crypto'
+
+import { expect } from 'chai'
+
+import { InvalidRequest } from '../../lib/model/errors.js'
+import type { PageRequest } from '../../lib/model/page.js'
+import type { SessionKey } from '../../lib/model/session.js'
+import type { BeginResult, Store } from '../../lib/store/store.js'
+import { aBegin, aComplete, aSession, ask, assistant, begun, calling } from './asking.js'
+import { history, listed, result, spoken, system, user } from './asking.js'
+
+export interface StoreUnderTest {
+  readonly name: string
+  /** A store that is ready; the suite closes it. */
+  readonly start: () => Promise<Store>
+}
+
+type Get = () => Store
+
+/** What every store promises, as mocha tests. Call it at the top of a test file. */
+export function storeContract({ name, start }: StoreUnderTest): void {
+  describe(`${name}: store`, () => {
+    let store: Store
+    before(async function () {
+      this.timeout(60_000)
+      store = await start()
+    })
+    after(() => store.close())
+
+    const get = (): Store => store
+    describe('sessions', () => keepsSessions(get))
+    describe('listing sessions', () => listsSessions(get))
+    describe('a turn', () => keepsTurns(get))
+    describe('a key', () => knowsKeys(get))
+    describe('open turns', () => minds(get))
+    describe('endings', () => ends(get))
+    describe('history', () => readsHistory(get))
+    describe('tool steps', () => joinsExchanges(get))
+    describe('system messages', () => pinsSystem(get))
+    describe('regenerating', () => replacesTurns(get))
+    describe('clearing', () => clears(get))
+    describe('listing messages', () => listsMessages(get))
+    describe('another user', () => isolates(get))
+    describe('wrong arguments', () => refuses(get))
+  })
+}
+
+function keepsSessions(get: Get): void {
+  it('creates a session with its defaults', async () => {
+    const key = await aSession(get())
+    const session = await get().findSession(key)
+    expect(session).to.include({ id: key.sessionId, name: null, model: null, maxHistoryMessages: 20 })
+    expect(session).to.include({ messageCount: 0, ttlSeconds: null, lastMessageAt: null, expiresAt: null })
+    expect(session?.metadata).to.deep.equal({})
+    expect(session?.createdAt).to.be.instanceOf(Date)
+  })
+
+  it('keeps what it was created with', async () => {
+    const metadata = { tag: 'a\0b', lone: '\ud800', deep: { list: [1, null] } }
+    const key = await aSession(get(), {
+      name: 'n',
+      model: 'm',
+      maxHistoryMessages: 7,
+      metadata,
+      ttlSeconds: 60,
+    })
+    const session = await get().findSession(key)
+    expect(session).to.include({ name: 'n', model: 'm', maxHistoryMessages: 7, ttlSeconds: 60 })
+    expect(session?.metadata).to.deep.equal(metadata)
+    expect(session?.expiresAt?.getTime()).to.equal(session!.createdAt.getTime() + 60_000)
+  })
+
+  it('does not create an id twice, but another user may have it', async () => {
+    const key = await aSession(get())
+    expect(await get().createSession(key)).to.equal(undefined)
+    const other = await get().createSession({ ...key, userId: `other-${key.userId}` })
+    expect(other?.id).to.equal(key.sessionId)
+  })
+
+  it('changes the fields given and no other', async () => {
+    const key = await aSession(get(), { name: 'old', model: 'm', ttlSeconds: 60, metadata: { a: 1 } })
+    const changed = await get().changeSession({ ...key, name: 'new', ttlSeconds: null })
+    expect(changed).to.include({ name: 'new', model: 'm', ttlSeconds: null, expiresAt: null })
+    expect(changed?.metadata).to.deep.equal({ a: 1 })
+    expect(await get().findSession(key)).to.deep.equal(changed)
+  })
+
+  it('finds nothing of a deleted session, and its id stays taken', async () => {
+    const key = await aSession(get())
+    const call = aBegin(key)
+    const { turn } = await begun(get(), call)
+    expect(await get().deleteSession(key)).to.equal(true)
+    await findsNothing(get(), key)
+    expect(await get().completeTurn(aComplete(call, turn))).to.deep.equal({ status: 'no_session' })
+    expect(await get().createSession(key)).to.equal(undefined)
+    expect(await get().beginTurn(aBegin(key, { create: {} }))).to.deep.equal({ status: 'no_session' })
+  })
+
+  it('finds nothing of an expired session', async () => {
+    const key = await aSession(get(), { ttlSeconds: 1 })
+    await untilExpired(get(), key)
+    await findsNothing(get(), key)
+    expect((await get().listSessions(key.userId, { limit: 10 })).data).to.deep.equal([])
+  })
+
+  it('lets a turn push the expiry on', async () => {
+    const key = await aSession(get(), { ttlSeconds: 60 })
+    const before = await get().findSession(key)
+    await ask(get(), key)
+    const after = await get().findSession(key)
+    expect(after!.expiresAt!.getTime()).to.be.greaterThan(before!.expiresAt!.getTime())
+  })
+
+  it('creates the session with the turn when asked', async () => {
+    const key = { userId: `user-${randomUUID()}`, sessionId: 'mine' }
+    const turn = await begun(
+      get(),
+      aBegin(key, { create: { name: 'made', maxHistoryMessages: 3, ttlSeconds: 90 } }),
+    )
+    expect(turn.settings).to.deep.equal({ model: null, maxHistoryMessages: 3 })
+    expect(await get().findSession(key)).to.include({ name: 'made', messageCount: 1, ttlSeconds: 90 })
+  })
+}
+
+async function untilExpired(store: Store, key: SessionKey): Promise<void> {
+  while ((await store.findSession(key)) !== undefined) {
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+/** Unknown, foreign, deleted and expired look the same. */
+async function findsNothing(store: Store, key: SessionKey): Promise<void> {
+  expect(await store.findSession(key)).to.equal(undefined)
+  expect(await store.changeSession({ ...key, name: 'x' })).to.equal(undefined)
+  expect(await store.deleteSession(key)).to.equal(false)
+  expect(await store.clearSession(key)).to.equal(false)
+  expect(await store.listMessages(key, { limit: 10 })).to.equal(undefined)
+  expect(await store.readHistory(key)).to.equal(undefined)
+  expect(await store.findTurn({ ...key, turn: 1 })).to.equal(undefined)
+  expect(await store.findFinishedTurn({ ...key, turn: 1 })).to.equal(undefined)
+  expect(await store.openBefore({ ...key, turn: 2 })).to.equal(undefined)
+  expect(await store.beginTurn(aBegin(key))).to.deep.equal({ status: 'no_session' })
+}
+
+function listsSessions(get: Get): void {
+  const idsOf = async (userId: string, page: PageRequest): Promise<string[]> =>
+    (await get().listSessions(userId, page)).data.map((session) => session.id)
+
+  it('lists the newest activity first', async () => {
+    const userId = `user-${randomUUID()}`
+    for (const sessionId of ['a', 'b', 'c']) await get().createSession({ userId, sessionId })
+    await ask(get(), { userId, sessionId: 'a' })
+    await ask(get(), { userId, sessionId: 'b' })
+    await ask(get(), { userId, sessionId: 'a' })
+    expect(await idsOf(userId, { limit: 10 })).to.deep.equal(['a', 'b', 'c'])
+    await ask(get(), { userId, sessionId: 'c' })
+    expect(await idsOf(userId, { limit: 10 })).to.deep.equal(['c', 'a', 'b'])
+  })
+
+  it('pages forth and back without a gap', async () => {
+    const userId = `user-${randomUUID()}`
+    for (let n = 0; n < 7; n++) await get().createSession({ userId, sessionId: `s${n}` })
+    const first = await get().listSessions(userId, { limit: 3 })
+    expect(first.hasMore).to.equal(true)
+    const second = await get().listSessions(userId, { limit: 3, after: first.nextCursor! })
+    const third = await get().listSessions(userId, { limit: 3, after: second.nextCursor! })
+    expect(third.hasMore).to.equal(false)
+    const all = [first, second, third].flatMap((page) => page.data.map((session) => session.id))
+    expect(all).to.deep.equal(await idsOf(userId, { limit: 100 }))
+    expect(new Set(all).size).to.equal(7)
+    expect(await idsOf(userId, { limit: 2, before: third.nextCursor! })).to.deep.equal(all.slice(4, 6))
+    expect(await idsOf(userId, { limit: 2, offset: 5 })).to.deep.equal(all.slice(5))
+  })
+
+  it('is empty for a user without sessions', async () => {
+    const page = await get().listSessions(`user-${randomUUID()}`, { limit: 5 })
+    expect(page).to.deep.equal({ data: [], hasMore: false, nextCursor: null })
+  })
+}
+
+function keepsTurns(get: Get): void {
+  it('numbers turns, stores question and answer, and counts them', async () => {
+    const key = await aSession(get())
+    const first = await ask(get(), key, { question: [user('one')] }, { answer: [assistant('1')] })
+    const second = await ask(get(), key, { question: [user('two')] }, { answer: [assistant('2')] })
+    expect([first.turn, second.turn, first.parts]).to.deep.equal([1, 2, 1])
+    expect(second.history?.turns.map((turn) => turn.turn)).to.deep.equal([1])
+    expect(await listed(get(), key)).to.deep.equal(['user:one', 'assistant:1', 'user:two', 'assistant:2'])
+    expect(await history(get(), key)).to.deep.equal(await listed(get(), key))
+    expect((await get().findSession(key))?.lastMessageAt).to.be.instanceOf(Date)
+  })
+
+  it('lists the question of an open turn and leaves it out of the history', async () => {
+    const key = await aSession(get())
+    await begun(get(), aBegin(key, { question: [user('still open')] }))
+    expect(await listed(get(), key)).to.deep.equal(['user:still open'])
+    expect(await history(get(), key)).to.deep.equal([])
+    const page = await get().listMessages(key, { limit: 1 })
+    expect(page?.data[0]).to.include({ id: 'msg_1_0', turn: 1, part: 0, exchange: 1, status: 'open' })
+  })
+
+  it('keeps what the provider said of the answer', async () => {
+    const key = await aSession(get())
+    const said = { model: 'm2', responseId: 'chatcmpl-1', responseTime: 1_700_000_000, finishReason: 'stop' }
+    const usage = { total_tokens: 3, note: '\0' }
+    const receipt = { injected: 1, dropped: 0, source: 'postgres' as const }
+    const { turn } = await ask(get(), key, { model: 'm1' }, { ...said, usage, receipt })
+    const record = await get().findTurn({ ...key, turn })
+    expect(record).to.deep.include({ ...said, usage, receipt, status: 'done', format: 'openai', exchange: 1 })
+    expect(record?.closedAt).to.be.instanceOf(Date)
+    const finished = await get().findFinishedTurn({ ...key, turn })
+    expect(spoken(finished!.messages)).to.deep.equal(['user:a question', 'assistant:an answer'])
+  })
+
+  it('finds the turn again that the same nonce began, open or closed', async () => {
+    const key = await aSession(get())
+    const call = aBegin(key, { key: 'k' })
+    const first = await begun(get(), call)
+    expect(await get().beginTurn(call)).to.deep.equal(first)
+    await get().completeTurn(aComplete(call, first.turn))
+    expect(await get().beginTurn(call)).to.include({ status: 'begun', turn: 1, parts: 1 })
+    expect(await listed(get(), key)).to.deep.equal(['user:a question', 'assistant:an answer'])
+  })
+
+  it('moves the revision once with a completion, and says from where', async () => {
+    const key = await aSession(get())
+    const { revision, completed, call, turn } = await ask(get(), key)
+    const now = await get().readHistory(key)
+    expect(completed).to.deep.equal({ status: 'completed', from: revision, to: now?.history.revision })
+    expect(revision).to.not.equal(now?.history.revision)
+    expect(await get().completeTurn(aComplete(call, turn))).to.deep.equal({ status: 'repeated' })
+    expect((await get().readHistory(key))?.history.revision).to.equal(now?.history.revision)
+  })
+
+  it('lets only the owner complete a turn', async () => {
+    const key = await aSession(get())
+    const call = aBegin(key)
+    const { turn } = await begun(get(), call)
+    const stranger = aComplete({ ...call, nonce: randomUUID() }, turn)
+    expect(await get().completeTurn(stranger)).to.deep.equal({ status: 'closed', as: 'open' })
+    expect(await get().completeTurn(aComplete(call, 99))).to.deep.equal({ status: 'closed' })
+    expect(await get().completeTurn(aComplete(call, turn))).to.include({ status: 'completed' })
+  })
+}
+
+function knowsKeys(get: Get): void {
+  it('is running while its turn is open, then finished', async () => {
+    const key = await aSession(get())
+    const call = aBegin(key, { key: 'k', requestHash: 'h' })
+    const { turn } = await begun(get(), call)
+    const again = (): Promise<BeginResult> => get().beginTurn(aBegin(key, { key: 'k', requestHash: 'h' }))
+    expect(await again()).to.deep.equal({ status: 'running', turn })
+    await get().completeTurn(aComplete(call, turn))
+    expect(await again()).to.deep.equal({ status: 'finished', turn })
+    expect((await get().findSession(key))?.messageCount).to.equal(2)
+  })
+
+  it('is refused with another request, whatever became of its turn', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { key: 'k', requestHash: 'h' })
+    const other = aBegin(key, { key: 'k', requestHash: 'other' })
+    expect(await get().beginTurn(other)).to.deep.equal({ status: 'mismatch', turn: 1 })
+  })
+
+  for (const ending of ['failed', 'interrupted'] as const) {
+    it(`runs again after its turn was ${ending}, and the new turn supersedes the old`, async () => {
+      const key = await aSession(get())
+      const answer = ending === 'failed' ? [] : [assistant('par')]
+      await ask(get(), key, { key: 'k', question: [user('q')] }, { ending, answer })
+      const second = await ask(
+        get(),
+        key,
+        { key: 'k', question: [user('q')] },
+        { answer: [assistant('whole')] },
+      )
+      expect(second).to.include({ turn: 2, replaces: 1 })
+      expect((await get().findTurn({ ...key, turn: 1 }))?.status).to.equal('superseded')
+      expect(await listed(get(), key)).to.deep.equal(['user:q', 'assistant:whole'])
+      expect(await history(get(), key)).to.deep.equal(['user:q', 'assistant:whole'])
+      expect(await get().beginTurn(aBegin(key, { key: 'k' }))).to.deep.equal({ status: 'finished', turn: 2 })
+    })
+  }
+
+  it('is one session’s own', async () => {
+    const key = await aSession(get())
+    const other = { ...key, sessionId: 'other' }
+    await get().createSession(other)
+    await ask(get(), key, { key: 'k' })
+    expect(await get().beginTurn(aBegin(other, { key: 'k' }))).to.include({ status: 'begun', turn: 1 })
+  })
+
+  it('does not bring a superseded turn’s late owner back', async () => {
+    const key = await aSession(get())
+    const late = aBegin(key, { key: 'k', leaseMs: 0 })
+    const { turn } = await begun(get(), late)
+    await ask(get(), key, { key: 'k' })
+    expect(await get().completeTurn(aComplete(late, turn))).to.deep.equal({
+      status: 'closed',
+      as: 'superseded',
+    })
+    expect(await get().beginTurn(late)).to.include({ status: 'begun', turn: 1 })
+    expect(await listed(get(), key)).to.have.length(2)
+  })
+}
+
+function minds(get: Get): void {
+  it('lets turns run side by side by default', async () => {
+    const key = await aSession(get())
+    const slow = aBegin(key, { question: [user('slow')] })
+    const first = await begun(get(), slow)
+    await ask(get(), key, { question: [user('quick')] }, { answer: [assistant('q')] })
+    expect(await history(get(), key)).to.deep.equal(['user:quick', 'assistant:q'])
+    await get().completeTurn(aComplete(slow, first.turn, { answer: [assistant('s')] }))
+    expect(await history(get(), key)).to.deep.equal(['user:slow', 'assistant:s', 'user:quick', 'assistant:q'])
+  })
+
+  it('rejects a second turn when asked to, until the first is closed', async () => {
+    const key = await aSession(get())
+    const call = aBegin(key, { concurrency: 'reject' })
+    const { turn } = await begun(get(), call)
+    const second = aBegin(key, { concurrency: 'reject' })
+    expect(await get().beginTurn(second)).to.deep.equal({ status: 'busy', turn })
+    expect(await get().beginTurn(call)).to.include({ status: 'begun', turn })
+    await get().completeTurn(aComplete(call, turn))
+    expect(await get().beginTurn(second)).to.include({ status: 'begun', turn: 2 })
+  })
+
+  it('numbers an enqueued turn at once and gives it no history while it waits', async () => {
+    const key = await aSession(get())
+    const call = aBegin(key)
+    const { turn } = await begun(get(), call)
+    const queued = await begun(get(), aBegin(key, { concurrency: 'enqueue' }))
+    expect(queued).to.include({ turn: 2, waitsFor: 1 })
+    expect(queued).to.not.have.property('history')
+    expect(await get().openBefore({ ...key, turn: 2 })).to.equal(1)
+    await get().completeTurn(aComplete(call, turn))
+    expect(await get().openBefore({ ...key, turn: 2 })).to.equal(undefined)
+    expect(await history(get(), key)).to.deep.equal(['user:a question', 'assistant:an answer'])
+  })
+
+  it('closes a turn whose lease ran out as interrupted, at the next begin', async () => {
+    const key = await aSession(get())
+    await begun(get(), aBegin(key, { leaseMs: 0, question: [user('lost')] }))
+    const next = await begun(get(), aBegin(key, { concurrency: 'reject' }))
+    expect(next.history?.turns[0]).to.include({ turn: 1, status: 'interrupted' })
+    expect(await get().findTurn({ ...key, turn: 1 })).to.include({ status: 'interrupted' })
+  })
+
+  it('closes a late turn before it names the open ones', async () => {
+    const key = await aSession(get())
+    await begun(get(), aBegin(key, { leaseMs: 0 }))
+    await begun(get(), aBegin(key, { concurrency: 'enqueue' }))
+    await begun(get(), aBegin(key, { concurrency: 'enqueue', leaseMs: 0 }))
+    expect(await get().openBefore({ ...key, turn: 4 })).to.equal(2)
+    expect(await get().openBefore({ ...key, turn: 2 })).to.equal(undefined)
+  })
+
+  it('lets the owner complete a turn that its lease closed', async () => {
+    const key = await aSession(get())
+    const late = aBegin(key, { leaseMs: 0, question: [user('late')] })
+    const { turn } = await begun(get(), late)
+    const other = await ask(get(), key)
+    const completed = await get().completeTurn(aComplete(late, turn, { answer: [assistant('after all')] }))
+    expect(completed).to.include({ status: 'completed', from: (other.completed as { to: string }).to })
+    expect((await history(get(), key)).slice(0, 2)).to.deep.equal(['user:late', 'assistant:after all'])
+    expect(await listed(get(), key)).to.have.length(4)
+  })
+
+  it('renews the lease of an open turn alone', async () => {
+    const key = await aSession(get())
+    const call = aBegin(key, { leaseMs: 0 })
+    const { turn } = await begun(get(), call)
+    const lease = { ...key, turn, nonce: call.nonce, leaseMs: 60_000 }
+    expect(await get().renewLease({ ...lease, nonce: randomUUID() })).to.equal(false)
+    expect(await get().renewLease(lease)).to.equal(true)
+    await begun(get(), aBegin(key))
+    expect((await get().findTurn({ ...key, turn }))?.status).to.equal('open')
+    await get().completeTurn(aComplete(call, turn))
+    expect(await get().renewLease(lease)).to.equal(false)
+  })
+}
+
+function ends(get: Get): void {
+  it('keeps a failed question out of the history, and lists it', async () => {
+    const key = await aSession(get())
+    const { revision, completed } = await ask(get(), key, {}, { ending: 'failed', answer: [] })
+    expect(completed).to.deep.equal({ status: 'completed', from: revision, to: revision })
+    expect(await history(get(), key)).to.deep.equal([])
+    expect(await listed(get(), key)).to.deep.equal(['user:a question'])
+    expect((await get().findTurn({ ...key, turn: 1 }))?.status).to.equal('failed')
+  })
+
+  it('keeps a partial answer as interrupted', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, {}, { ending: 'interrupted', answer: [assistant('par')] })
+    const read = await get().readHistory(key)
+    expect(read?.history.turns[0]?.status).to.equal('interrupted')
+    expect(await history(get(), key)).to.deep.equal(['user:a question', 'assistant:par'])
+    expect(await get().findFinishedTurn({ ...key, turn: 1 })).to.equal(undefined)
+  })
+
+  it('takes a discarded turn back: its rows, its count, its pin, but not its number', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { system: [system('first')] })
+    const gone = await ask(get(), key, { system: [system('second')], key: 'k' }, { ending: 'discarded' })
+    expect(gone.completed).to.include({ status: 'completed' })
+    expect(await listed(get(), key)).to.deep.equal(['system:first', 'user:a question', 'assistant:an answer'])
+    expect(spoken((await get().readHistory(key))!.history.system)).to.deep.equal(['system:first'])
+    const discarded = aComplete(gone.call, gone.turn, { ending: 'discarded' })
+    expect(await get().completeTurn(discarded)).to.deep.equal({ status: 'repeated' })
+    expect((await ask(get(), key, { key: 'k' })).turn).to.equal(3)
+  })
+
+  it('lets the first ending win', async () => {
+    const key = await aSession(get())
+    const { call, turn } = await ask(get(), key, {}, { ending: 'failed', answer: [] })
+    expect(await get().completeTurn(aComplete(call, turn))).to.deep.equal({ status: 'closed', as: 'failed' })
+    expect(await listed(get(), key)).to.have.length(1)
+  })
+}
+
+function readsHistory(get: Get): void {
+  const six = async (): Promise<SessionKey> => {
+    const key = await aSession(get())
+    for (let n = 1; n <= 6; n++) {
+      await ask(get(), key, { question: [user(`q${n}`)] }, { answer: [assistant(`a${n}`)] })
+    }
+    return key
+  }
+
+  it('gives whole exchanges within the limit, and says how far back they reach', async () => {
+    const key = await six()
+    for (const [limit, from, count] of [
+      [12, 0, 6],
+      [11, 2, 5],
+      [10, 2, 5],
+      [3, 6, 1],
+      [1, 7, 0],
+    ] as const) {
+      const { history } = (await get().readHistory({ ...key, limit }))!
+      expect([history.from, history.turns.length], `limit ${limit}`).to.deep.equal([from, count])
+    }
+  })
+
+  it('uses the session’s own limit when none is given', async () => {
+    const key = await six()
+    await get().changeSession({ ...key, maxHistoryMessages: 4 })
+    expect(await history(get(), key)).to.deep.equal(['user:q5', 'assistant:a5', 'user:q6', 'assistant:a6'])
+    expect((await begun(get(), aBegin(key))).history?.turns).to.have.length(2)
+  })
+
+  it('is not sent again while the cached one is current and long enough', async () => {
+    const key = await six()
+    const { revision } = (await get().readHistory(key))!.history
+    const given = async (cached: { revision: string; messages: number; from: number }): Promise<boolean> =>
+      (await begun(get(), aBegin(key, { cached, limit: 4 }))).history !== undefined
+    expect(await given({ revision, messages: 4, from: 5 })).to.equal(false)
+    expect(await given({ revision, messages: 0, from: 0 })).to.equal(false)
+    expect(await given({ revision, messages: 3, from: 5 })).to.equal(true)
+    expect(await given({ revision: randomUUID(), messages: 4, from: 5 })).to.equal(true)
+  })
+
+  it('is stale, and nothing is written, when a resent history is based on another revision', async () => {
+    const key = await six()
+    const { revision } = (await get().readHistory(key))!.history
+    const stale = await get().beginTurn(aBegin(key, { onlyIfCurrent: true, limit: 2 }))
+    expect(stale).to.deep.include({ status: 'stale', settings: { model: null, maxHistoryMessages: 20 } })
+    expect(stale.status === 'stale' && stale.history.turns.map((turn) => turn.turn)).to.deep.equal([6])
+    expect(await listed(get(), key)).to.have.length(12)
+    const cached = { revision, messages: 2, from: 6 }
+    const next = await get().beginTurn(aBegin(key, { onlyIfCurrent: true, cached }))
+    expect(next).to.include({ status: 'begun', turn: 7 })
+  })
+}
+
+function joinsExchanges(get: Get): void {
+  const step = (id: string, answers: string[]) => ({ question: [result(id)], answers })
+
+  it('joins the exchange of the call that a question answers, whatever came between', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('q')] }, { answer: [calling('c1')], calls: ['c1'] })
+    await ask(get(), key, { question: [user('other')] }, { answer: [assistant('o')] })
+    const joined = await ask(get(), key, step('c1', ['c1']), { answer: [assistant('done')] })
+    expect(joined).to.include({ turn: 3, exchange: 1 })
+    const order = [
+      'user:q',
+      'assistant:c1',
+      'tool:result of c1',
+      'assistant:done',
+      'user:other',
+      'assistant:o',
+    ]
+    expect(await history(get(), key)).to.deep.equal(order)
+    expect(await listed(get(), key)).to.deep.equal(order)
+  })
+
+  it('refuses results without a call, and writes nothing', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, {}, { ending: 'failed', answer: [], calls: ['c1'] })
+    const orphan = aBegin(key, step('c1', ['c1']))
+    expect(await get().beginTurn(orphan)).to.deep.equal({ status: 'orphaned' })
+    expect((await get().findSession(key))?.messageCount).to.equal(1)
+  })
+
+  it('gives the running exchange whatever the limit: its question, the step, the newest whole turns', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('q')] }, { answer: [calling('c1')], calls: ['c1'] })
+    for (let n = 1; n < 6; n++) {
+      await ask(get(), key, step(`c${n}`, [`c${n}`]), {
+        answer: [calling(`c${n + 1}`)],
+        calls: [`c${n + 1}`],
+      })
+    }
+    const running = await begun(get(), aBegin(key, { ...step('c6', ['c6']), limit: 4 }))
+    const messages = running.history!.turns.flatMap((turn) => turn.messages)
+    const kept = ['tool:result of c4', 'assistant:c5', 'tool:result of c5', 'assistant:c6']
+    expect(spoken(messages)).to.deep.equal(['user:q', 'assistant:c1', ...kept])
+    expect(running.history!.from).to.equal(2)
+    expect(await history(get(), key, { limit: 1, joins: ['c6'] })).to.deep.equal([
+      'user:q',
+      'assistant:c1',
+      'tool:result of c5',
+      'assistant:c6',
+    ])
+  })
+
+  it('is sent the running exchange when the cached history does not reach back to it', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('q')] }, { answer: [calling('c1')], calls: ['c1'] })
+    for (let n = 0; n < 3; n++) await ask(get(), key)
+    const { revision } = (await get().readHistory(key))!.history
+    const cached = { revision, messages: 4, from: 3 }
+    const joined = await begun(get(), aBegin(key, { ...step('c1', ['c1']), limit: 4, cached }))
+    expect(joined.history?.turns.map((turn) => turn.turn)).to.deep.equal([1, 3, 4])
+    expect(joined.history?.from).to.equal(3)
+  })
+}
+
+function pinsSystem(get: Get): void {
+  it('pins them, outside the history and its limit, and stores the same ones once', async () => {
+    const key = await aSession(get())
+    const pins = [system('be kind'), { message: { role: 'developer', content: 'x', name: '\0' }, tokens: 4 }]
+    const first = await ask(get(), key, { system: pins })
+    expect(first.parts).to.equal(3)
+    const second = await begun(get(), aBegin(key, { system: pins, limit: 2 }))
+    expect(second.parts).to.equal(1)
+    expect(second.history?.system).to.deep.equal(pins)
+    expect(second.history?.turns.map((turn) => turn.messages.length)).to.deep.equal([2])
+    expect(await listed(get(), key)).to.have.length(5)
+  })
+
+  it('stay when a request brings none', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { system: [system('s')] })
+    await ask(get(), key)
+    expect(spoken((await get().readHistory(key))!.history.system)).to.deep.equal(['system:s'])
+  })
+
+  it('are replaced from the begin that brings others, and the revision moves', async () => {
+    const key = await aSession(get())
+    const first = await ask(get(), key, { system: [system('old')] })
+    const { to } = first.completed as { to: string }
+    const second = await begun(get(), aBegin(key, { system: [system('new')] }))
+    expect(second.revision).to.not.equal(to)
+    expect(spoken(second.history!.system)).to.deep.equal(['system:new'])
+    expect(spoken((await get().readHistory(key))!.history.system)).to.deep.equal(['system:new'])
+  })
+
+  it('in the middle of a question are ordinary messages', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('a'), system('b'), user('c')] })
+    expect(await history(get(), key)).to.deep.equal(['user:a', 'system:b', 'user:c', 'assistant:an answer'])
+  })
+
+  it('stay listed when the turn that brought them is superseded', async () => {
+    const key = await aSession(get())
+    const pinned = { system: [system('s')], key: 'k' }
+    await ask(get(), key, pinned, { ending: 'failed', answer: [] })
+    await ask(get(), key, pinned)
+    expect(await listed(get(), key)).to.deep.equal(['system:s', 'user:a question', 'assistant:an answer'])
+    await ask(get(), key, { replaces: 'last' })
+    expect(await listed(get(), key)).to.deep.equal(['system:s', 'user:a question', 'assistant:an answer'])
+    expect(spoken((await get().readHistory(key))!.history.system)).to.deep.equal(['system:s'])
+  })
+}
+
+function replacesTurns(get: Get): void {
+  it('leaves the last turn out of the history and supersedes it when the new one is done', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('q1')] }, { answer: [assistant('a1')] })
+    await ask(get(), key, { question: [user('q2')], key: 'k' }, { answer: [assistant('a2')] })
+    const call = aBegin(key, { question: [user('q2')], replaces: 'last' })
+    const turn = await begun(get(), call)
+    expect(turn).to.include({ turn: 3, replaces: 2 })
+    expect(turn.history?.turns.map((each) => each.turn)).to.deep.equal([1])
+    expect(turn.history?.revision, 'no cache may take it').to.not.equal(turn.revision)
+    expect(await history(get(), key)).to.have.length(4)
+    await get().completeTurn(aComplete(call, turn.turn, { answer: [assistant('better')] }))
+    const now = ['user:q1', 'assistant:a1', 'user:q2', 'assistant:better']
+    expect(await history(get(), key)).to.deep.equal(now)
+    expect(await listed(get(), key)).to.deep.equal(now)
+    expect(await get().beginTurn(aBegin(key, { key: 'k' }))).to.deep.equal({ status: 'finished', turn: 2 })
+    expect((await get().findFinishedTurn({ ...key, turn: 2 }))?.messages).to.have.length(2)
+  })
+
+  it('keeps the old turn when the new one fails', async () => {
+    const key = await aSession(get())
+    await ask(get(), key)
+    await ask(get(), key, { replaces: 'last' }, { ending: 'failed', answer: [] })
+    expect(await history(get(), key)).to.deep.equal(['user:a question', 'assistant:an answer'])
+  })
+
+  it('replaces one step from within its exchange, and the exchange whole with a new question', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('q')] }, { answer: [calling('c')], calls: ['c'] })
+    const step = { question: [result('c')], answers: ['c'] }
+    await ask(get(), key, step, { answer: [assistant('bad')] })
+    const again = await ask(get(), key, { ...step, replaces: 'last' }, { answer: [assistant('good')] })
+    expect(again).to.include({ exchange: 1, replaces: 2 })
+    expect(await listed(get(), key)).to.deep.equal([
+      'user:q',
+      'assistant:c',
+      'tool:result of c',
+      'assistant:good',
+    ])
+    const whole = await ask(get(), key, { question: [user('q')], replaces: 'last' })
+    expect(whole.history?.turns).to.deep.equal([])
+    expect(await listed(get(), key)).to.deep.equal(['user:q', 'assistant:an answer'])
+  })
+
+  it('says when there is nothing to replace', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, {}, { ending: 'failed', answer: [] })
+    const call = aBegin(key, { replaces: 'last' })
+    expect(await get().beginTurn(call)).to.deep.equal({ status: 'nothing_to_replace' })
+  })
+}
+
+function clears(get: Get): void {
+  it('empties history, listing, count and pin, and refuses the running turn', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { system: [system('s')], key: 'k' })
+    const running = aBegin(key)
+    const { turn } = await begun(get(), running)
+    expect(await get().clearSession(key)).to.equal(true)
+    expect(await listed(get(), key)).to.deep.equal([])
+    const { history } = (await get().readHistory(key))!
+    expect([history.system, history.turns]).to.deep.equal([[], []])
+    expect(await get().completeTurn(aComplete(running, turn))).to.deep.equal({ status: 'cleared' })
+    const lease = { ...key, turn, nonce: running.nonce, leaseMs: 1000 }
+    expect(await get().renewLease(lease)).to.equal(false)
+    expect(await get().findTurn({ ...key, turn: 1 })).to.equal(undefined)
+    expect(await get().findFinishedTurn({ ...key, turn: 1 })).to.equal(undefined)
+  })
+
+  it('goes on with the next number, and a cleared key runs again', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { key: 'k', question: [user('old')] })
+    await get().clearSession(key)
+    const next = await ask(get(), key, { key: 'k', question: [user('new')], concurrency: 'reject' })
+    expect(next).to.include({ turn: 2, exchange: 2 })
+    expect(next.history?.turns).to.deep.equal([])
+    expect(await listed(get(), key)).to.deep.equal(['user:new', 'assistant:an answer'])
+  })
+
+  it('makes calls of before unknown', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, {}, { answer: [calling('c')], calls: ['c'] })
+    await get().clearSession(key)
+    const orphan = aBegin(key, { question: [result('c')], answers: ['c'] })
+    expect(await get().beginTurn(orphan)).to.deep.equal({ status: 'orphaned' })
+  })
+}
+
+function listsMessages(get: Get): void {
+  it('pages in the prompt’s order, forth, back and from the end', async () => {
+    const key = await aSession(get())
+    for (let n = 0; n < 4; n++) await ask(get(), key)
+    const all = (await get().listMessages(key, { limit: 100 }))!.data.map((message) => message.id)
+    expect(all).to.have.length(8)
+    const ids = async (page: PageRequest): Promise<string[]> =>
+      (await get().listMessages(key, page))!.data.map((message) => message.id)
+    const first = (await get().listMessages(key, { limit: 3 }))!
+    expect(first.hasMore).to.equal(true)
+    const second = (await get().listMessages(key, { limit: 5, after: first.nextCursor! }))!
+    expect(second.hasMore).to.equal(false)
+    expect([...first.data, ...second.data].map((message) => message.id)).to.deep.equal(all)
+    expect(await ids({ limit: 2, before: second.nextCursor! })).to.deep.equal(all.slice(5, 7))
+    expect(await ids({ limit: 3, order: 'desc' })).to.deep.equal([...all].reverse().slice(0, 3))
+    const down = (await get().listMessages(key, { limit: 3, order: 'desc' }))!
+    const further = { limit: 3, order: 'desc', after: down.nextCursor! } as const
+    expect(await ids(further)).to.deep.equal([...all].reverse().slice(3, 6))
+    expect(await ids({ limit: 2, offset: 3 })).to.deep.equal(all.slice(3, 5))
+  })
+}
+
+function isolates(get: Get): void {
+  it('finds nothing, changes nothing and completes nothing', async () => {
+    const key = await aSession(get())
+    const call = aBegin(key)
+    const { turn } = await begun(get(), call)
+    const foreign = { ...key, userId: `other-${key.userId}` }
+    await findsNothing(get(), foreign)
+    const completion = aComplete({ ...call, ...foreign }, turn)
+    expect(await get().completeTurn(completion)).to.deep.equal({ status: 'no_session' })
+    expect(await get().renewLease({ ...foreign, turn, nonce: call.nonce, leaseMs: 1 })).to.equal(false)
+    expect((await get().findTurn({ ...key, turn }))?.status).to.equal('open')
+    expect(await listed(get(), key)).to.deep.equal(['user:a question'])
+  })
+}
+
+function refuses(get: Get): void {
+  const cases: Record<string, (store: Store, key: SessionKey) => Promise<unknown>> = {
+    'a key of 256 bytes': (store, key) => store.beginTurn(aBegin(key, { key: 'é'.repeat(128) })),
+    'a key with NUL': (store, key) => store.beginTurn(aBegin(key, { key: 'a\0b' })),
+    'a key with a lone surrogate': (store, key) => store.beginTurn(aBegin(key, { key: '\ud800' })),
+    'a nonce that is no UUID': (store, key) => store.beginTurn(aBegin(key, { nonce: 'x' })),
+    'a session id with NUL': (store, key) => store.findSession({ ...key, sessionId: '\0' }),
+    'a limit of 1,001': (store, key) => store.listMessages(key, { limit: 1_001 }),
+    'a limit of 0': (store, key) => store.listSessions(key.userId, { limit: 0 }),
+    'an offset of 1,001': (store, key) => store.listMessages(key, { limit: 1, offset: 1_001 }),
+    'a forged message cursor': (store, key) => store.listMessages(key, { limit: 1, after: 'bm9wZQ' }),
+    'a forged session cursor': (store, key) => store.listSessions(key.userId, { limit: 1, after: 'bm9wZQ' }),
+    '1,001 messages of history': (store, key) => store.changeSession({ ...key, maxHistoryMessages: 1_001 }),
+  }
+  for (const [name, attempt] of Object.entries(cases)) {
+    it(`refuses ${name}`, async () => {
+      const key = await aSession(get())
+      const error = await attempt(get(), key).then(
+        () => undefined,
+        (fault: unknown) => fault,
+      )
+      expect(error).to.be.instanceOf(InvalidRequest)
+    })
+  }
+
+  it('takes a key of 255 bytes', async () => {
+    const key = await aSession(get())
+    expect(await get().beginTurn(aBegin(key, { key: 'k'.repeat(255) }))).to.include({ status: 'begun' })
+  })
+}

@@ -1,0 +1,98 @@
+import { expect } from 'chai'
+import knex, { type Knex } from 'knex'
+
+import { EmbeddedStore } from '../../lib/store/embedded.js'
+import { PostgresStore } from '../../lib/store/postgres.js'
+import { migrate } from '../../migrations/index.js'
+import { freshDatabase } from '../services/postgres.js'
+import { storeContract } from './contract.js'
+
+interface Watched {
+  readonly knex: Knex
+  readonly statements: string[]
+}
+
+/** A host's Knex, every statement on whose connections is written down. */
+function watched(url: string): Watched {
+  const host = knex({ client: 'pg', connection: url, pool: { min: 0, max: 10 } })
+  const statements: string[] = []
+  const client = host.client as {
+    acquireRawConnection: () => Promise<{ query: (...args: unknown[]) => unknown }>
+  }
+  const acquire = client.acquireRawConnection.bind(client)
+  client.acquireRawConnection = async () => {
+    const connection = await acquire()
+    const query = connection.query.bind(connection)
+    connection.query = (...args) => {
+      const [first] = args
+      statements.push(typeof first === 'string' ? first : (first as { text: string }).text)
+      return query(...args)
+    }
+    return connection
+  }
+  return { knex: host, statements }
+}
+
+storeContract({
+  name: 'embedded',
+  start: async () => {
+    const store = new EmbeddedStore()
+    await store.ready()
+    return store
+  },
+})
+
+describe('postgres', () => {
+  let database: Awaited<ReturnType<typeof freshDatabase>>
+  let host: Watched
+  before(async () => {
+    database = await freshDatabase()
+    host = watched(database.url)
+    await migrate(host.knex, { prefix: 'x_', schema: 'user' })
+    host.statements.length = 0
+  })
+  after(async () => {
+    await host.knex.destroy()
+    await database.drop()
+  })
+
+  storeContract({
+    name: 'postgres, a host’s Knex, a schema and a prefix',
+    start: async () => {
+      const store = new PostgresStore({ database: host.knex, prefix: 'x_', schema: 'user' })
+      await store.ready()
+      return store
+    },
+  })
+
+  storeContract({
+    name: 'postgres, by URL, single calls',
+    start: async () => {
+      const own = knex({ client: 'pg', connection: database.url })
+      await migrate(own)
+      await own.destroy()
+      const store = new PostgresStore({ database: database.url, single: true })
+      await store.ready()
+      return store
+    },
+  })
+
+  describe('statements', () => {
+    it('names the user in every statement on people’s data, and leaves the host’s connections open', async () => {
+      const seen = [...new Set(host.statements)]
+      expect(seen.length).to.be.greaterThan(20)
+      const own = /^(begin|commit|rollback|select to_regprocedure|select version\(\))/i
+      const call = /u\.call->>'user', u\.call->>'session'/
+      const strangers = seen.filter(
+        (text) => !own.test(text) && !call.test(text) && !/"?user_id"? (=|as|in)|\("?user_id"?/.test(text),
+      )
+      expect(strangers).to.deep.equal([])
+      for (const text of seen.filter((each) => /x_(sessions|turns|messages)/.test(each))) {
+        const tables = text.match(/"user"\."x_(sessions|turns|messages)"/g)?.length ?? 0
+        const users = text.match(/user_id/g)?.length ?? 0
+        expect(users, text).to.be.at.least(tables)
+      }
+      expect((await host.knex.raw('select 1 as one')).rows).to.deep.equal([{ one: 1 }])
+    })
+  })
+})
