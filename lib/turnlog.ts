@@ -42,7 +42,8 @@ const defaultDrainMs = 10_000
  */
 export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   const options = turnlogOptions(given)
-  const { format, limits, onFault } = options
+  const { format, limits, onFault, maxHistoryMessages, ttlSeconds } = options
+  const newSession = { maxHistoryMessages, ttlSeconds }
   const store = openStore(options.database, {
     prefix: options.tablePrefix,
     schema: options.schema,
@@ -62,7 +63,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   const beginning = new Beginning(store, cache, ending, {
     format,
     concurrency: options.concurrency,
-    newSession: { maxHistoryMessages: options.maxHistoryMessages, ttlSeconds: options.ttlSeconds },
+    newSession,
     firstLeaseMs,
     leaseMs,
     longestTurnMs: options.turnTimeoutSeconds * 1000,
@@ -88,7 +89,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
 
   return {
     begin: (request) => beginning.begin(request),
-    sessions: createSessions(store, limits),
+    sessions: createSessions(store, limits, newSession),
     messages: createMessages(store, format, limits),
     turns: createTurns(store),
     ready: () => store.ready(),

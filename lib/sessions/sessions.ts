@@ -62,8 +62,15 @@ export interface Sessions {
   clear(session: SessionName): Promise<boolean>
 }
 
+/** What a new session has where its creator says nothing; the store's own defaults where these say nothing either. */
+export type SessionDefaults = Pick<SessionFields, 'maxHistoryMessages' | 'ttlSeconds'>
+
 /** The sessions of a store, every argument checked. */
-export function createSessions(store: Store, limits?: SessionLimits): Sessions {
+export function createSessions(
+  store: Store,
+  limits?: SessionLimits,
+  defaults: SessionDefaults = {},
+): Sessions {
   const bounds = sessionBounds(limits)
   const fields = fieldRules(bounds)
   const nameOf = (given: SessionName): SessionKey => {
@@ -76,7 +83,11 @@ export function createSessions(store: Store, limits?: SessionLimits): Sessions {
       checkFields(given, { userId: anything, id: anything, ...fields }, invalid)
       const userId = checkUserId(given.userId)
       const sessionId = given.id === undefined ? newSessionId() : checkOwnId(given.id)
-      const session = await store.createSession({ userId, sessionId, ...fieldsOf(given, bounds) })
+      const session = await store.createSession({
+        userId,
+        sessionId,
+        ...fieldsOf({ ...defaults, ...fieldsOf(given, bounds) }, bounds),
+      })
       if (session === undefined) throw new SessionExists()
       return session
     },

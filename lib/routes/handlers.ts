@@ -1,0 +1,109 @@
+import { InvalidRequest, SessionNotFound, TurnlogError } from '../model/errors.js'
+import { mustBe } from '../model/rule.js'
+import type { Messages } from '../sessions/messages.js'
+import type { Sessions } from '../sessions/sessions.js'
+import { highestTurn, type Turns } from '../sessions/turns.js'
+import { jsonResponse, type RouteResponse } from './problem.js'
+import { readQuery } from './query.js'
+import { messageJson, pageJson, sessionFields, sessionJson, turnJson } from './representation.js'
+import { createChecks } from './schemas.js'
+import type { PathName } from './table.js'
+
+/** What the routes need of a Turnlog. */
+export interface RouteParts {
+  readonly sessions: Sessions
+  readonly messages: Pick<Messages, 'list'>
+  readonly turns: Turns
+}
+
+/** A request whose user and path are known. */
+export interface RouteCall {
+  readonly userId: string
+  readonly params: ReadonlyMap<string, string>
+  /** The raw query string, without its question mark. */
+  readonly query: string
+  /** The parsed JSON body; `undefined` when there is none. */
+  readonly body: () => Promise<unknown>
+}
+
+export type Handler = (call: RouteCall) => Promise<RouteResponse>
+export type Methods = Readonly<Partial<Record<string, Handler>>>
+
+/** What each path does, by method. */
+export function createHandlers({
+  sessions,
+  messages,
+  turns,
+}: RouteParts): Readonly<Record<PathName, Methods>> {
+  const checks = createChecks()
+
+  const create: Handler = async ({ userId, body }) => {
+    const sent = await body()
+    const given = checks.create(sent === undefined ? {} : sent)
+    const id = given.session_id
+    const fields = { userId, ...(id !== undefined && { id }), ...sessionFields(given) }
+    return jsonResponse(201, sessionJson(await sessions.create(fields)))
+  }
+
+  const list: Handler = async ({ userId, query }) => {
+    const page = await sessions.list({ userId, ...checks.sessionPage(readQuery(query)) })
+    return jsonResponse(200, pageJson(page, sessionJson))
+  }
+
+  const find: Handler = async (call) =>
+    jsonResponse(200, sessionJson(present(await sessions.find(nameOf(call)))))
+
+  const change: Handler = async (call) => {
+    const fields = sessionFields(checks.change(await call.body()))
+    return jsonResponse(200, sessionJson(present(await sessions.change({ ...nameOf(call), ...fields }))))
+  }
+
+  const remove: Handler = async (call) => {
+    const name = nameOf(call)
+    if (!(await sessions.delete(name))) throw new SessionNotFound()
+    return jsonResponse(200, { session_id: name.id, deleted: true })
+  }
+
+  const clear: Handler = async (call) => {
+    if (!(await sessions.clear(nameOf(call)))) throw new SessionNotFound()
+    return await find(call)
+  }
+
+  const listMessages: Handler = async (call) => {
+    const asked = checks.messagePage(readQuery(call.query))
+    const page = await messages.list({ userId: call.userId, sessionId: param(call, 'id'), ...asked })
+    return jsonResponse(200, pageJson(present(page), messageJson))
+  }
+
+  const findTurn: Handler = async (call) => {
+    const turn = turnNumber(param(call, 'turn'))
+    const record = await turns.find({ userId: call.userId, sessionId: param(call, 'id'), turn })
+    if (record !== undefined) return jsonResponse(200, turnJson(record))
+    present(await sessions.find(nameOf(call)))
+    throw new TurnlogError('turn_not_found', 404, `The session has no turn ${turn}.`, { param: 'turn' })
+  }
+
+  return {
+    sessions: { GET: list, POST: create },
+    session: { GET: find, PUT: change, PATCH: change, DELETE: remove },
+    clear: { POST: clear },
+    messages: { GET: listMessages },
+    turn: { GET: findTurn },
+  }
+}
+
+const param = ({ params }: RouteCall, name: string): string => params.get(name) ?? ''
+
+const nameOf = (call: RouteCall) => ({ userId: call.userId, id: param(call, 'id') })
+
+/** Unknown, foreign, deleted and expired look the same. */
+function present<Found>(found: Found | undefined): Found {
+  if (found === undefined) throw new SessionNotFound()
+  return found
+}
+
+function turnNumber(given: string): number {
+  const turn = /^[1-9]\d{0,9}$/.test(given) ? Number(given) : 0
+  if (turn >= 1 && turn <= highestTurn) return turn
+  throw new InvalidRequest(mustBe('turn', `an integer from 1 to ${highestTurn}`, given), { param: 'turn' })
+}

@@ -1,0 +1,24 @@
+import { InvalidRequest } from '../model/errors.js'
+import type { JsonObject } from '../model/json.js'
+
+const numbers = new Set(['limit', 'offset'])
+
+/**
+ * The query string's fields, numbers as numbers where they are some. We read it ourselves: what a host's query parser makes of
+ * it (arrays, objects, nothing) differs from host to host.
+ */
+export function readQuery(query: string): JsonObject {
+  const fields = [...new URLSearchParams(query)]
+  const twice = fields.find(([name], index) => fields.findIndex(([other]) => other === name) < index)
+  if (twice !== undefined) {
+    throw new InvalidRequest(`${twice[0].slice(0, 64)} is given twice. Give it once.`, {
+      param: twice[0].slice(0, 64),
+    })
+  }
+  // Defines each field, whatever its name: __proto__ too.
+  return Object.fromEntries(
+    fields.map(([name, value]) => [name, numbers.has(name) ? asNumber(value) : value]),
+  )
+}
+
+const asNumber = (value: string): number | string => (/^\d{1,15}$/.test(value) ? Number(value) : value)
