@@ -1,9 +1,12 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 
 import type { Turn, Turnlog } from '../lib/index.js'
+import { problem, type RouteResponse } from '../lib/routes/problem.js'
+import { createRoutes } from '../lib/routes/routes.js'
+import { readJsonBody } from './body.js'
 import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
 import { rememberOptions, type RememberOptions } from './options.js'
-import { refusalOf } from './refusal.js'
+import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
 
@@ -53,6 +56,43 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
   }
 }
 
+/**
+ * The REST routes of sessions, mountable anywhere. Paths that are not theirs go on to the host's next handler.
+ *
+ *     app.use('/chat/sessions', sessionRoutes(turnlog, { userId: (req) => req.user?.id }))
+ */
+export function sessionRoutes(
+  turnlog: Pick<Turnlog, 'sessions' | 'messages' | 'turns'>,
+  given: RouteOptions<Request>,
+): RequestHandler {
+  const { userId, onError, maxBodyBytes } = routeOptions(given)
+  checkTurnlog(turnlog)
+  const routes = createRoutes(turnlog)
+
+  return async function sessionRoutes(req: Request, res: Response, next: NextFunction): Promise<void> {
+    try {
+      const response = await routes.handle({
+        method: req.method,
+        path: req.path,
+        query: queryOf(req.url),
+        userId: () => resolveUser(userId, req),
+        body: () => readJsonBody(req, req.body, maxBodyBytes),
+      })
+      if (response === undefined) return next()
+      // A time-out of the host's may have answered meanwhile.
+      if (!res.headersSent) send(res, response)
+    } catch (error) {
+      answerError(error, res, next, onError)
+    }
+  }
+}
+
+/** As it came: what a host's query parser makes of it differs from host to host. */
+function queryOf(url: string): string {
+  const mark = url.indexOf('?')
+  return mark === -1 ? '' : url.slice(mark + 1)
+}
+
 function proceed(prepared: Prepared, req: Request, res: Response, next: NextFunction): void {
   if (prepared.kind === 'untouched') return next()
   setHeaders(res, prepared.headers)
@@ -69,10 +109,14 @@ function setHeaders(res: Response, headers: Readonly<Record<string, string>>): v
 
 /** Ours as OpenAI's envelope; everything else, and all of it with `onError: 'next'`, is the host's to answer. */
 function answerError(error: unknown, res: Response, next: NextFunction, onError: 'respond' | 'next'): void {
-  const refusal = onError === 'respond' ? refusalOf(error) : undefined
-  if (!refusal || res.headersSent) return next(error)
-  for (const [name, value] of Object.entries(refusal.headers)) res.setHeader(name, value)
-  res.status(refusal.status).end(refusal.body)
+  const response = onError === 'respond' ? problem(error) : undefined
+  if (!response || res.headersSent) return next(error)
+  send(res, response)
+}
+
+function send(res: Response, { status, headers, body }: RouteResponse): void {
+  for (const [name, value] of Object.entries(headers)) res.setHeader(name, value)
+  res.status(status).end(body)
 }
 
 /** Says once that answers are seen only encoded: their bytes pass, and only the very end waits for the commit. */

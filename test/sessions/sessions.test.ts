@@ -41,6 +41,18 @@ describe('sessions', () => {
     })
   })
 
+  it('gives a new session the defaults of the host where its creator says nothing', async () => {
+    const { store, asked } = recordingStore()
+    const sessions = createSessions(store, {}, { maxHistoryMessages: 7, ttlSeconds: 60 })
+    await sessions.create({ userId, id: 'a', maxHistoryMessages: undefined, ttlSeconds: null })
+    expect(asked[0]!.given[0]).to.deep.equal({
+      userId,
+      sessionId: 'a',
+      maxHistoryMessages: 7,
+      ttlSeconds: null,
+    })
+  })
+
   it('passes on null, which takes a name, a model or a time to live away', async () => {
     const { store, asked } = recordingStore()
     await createSessions(store).change({ userId, id: 'a', name: null, model: null, ttlSeconds: null })
