@@ -7,7 +7,7 @@ import type { Replay } from './format.js'
 export function replayChat(turn: FinishedTurn, stream: boolean): Replay {
   const message = turn.messages.at(-1)?.message ?? { role: 'assistant', content: null }
   if (stream) return { contentType: 'text/event-stream; charset=utf-8', body: asStream(turn, message) }
-  return { contentType: 'application/json; charset=utf-8', body: JSON.stringify(asJson(turn, message)) }
+  return { contentType: 'application/json', body: JSON.stringify(asJson(turn, message)) }
 }
 
 const headOf = ({ responseId, responseTime, model }: FinishedTurn, object: string): JsonObject => ({

@@ -2,6 +2,7 @@ import { InvalidRequest } from '../model/errors.js'
 import { isObject, type JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
 import type { Format, Prompt, Question } from './format.js'
+import { readMessages, wholeNumber } from './messages.js'
 import { callIds, ChatReader } from './openai-answer.js'
 import { replayChat } from './openai-replay.js'
 
@@ -18,7 +19,7 @@ export const openaiChat: Format = {
 }
 
 function read(body: JsonObject): Question {
-  const messages = messagesOf(body['messages'])
+  const messages = readMessages(body['messages'], speakers)
   const first = messages.findIndex((message) => !isPinned(message))
   if (first < 0) throw new InvalidRequest(onlyPinned, { param: 'messages' })
   const { model, tools, functions } = body
@@ -34,48 +35,12 @@ function read(body: JsonObject): Question {
   }
 }
 
+const speakers = '"system", "developer", "user", "assistant" or "tool"'
+
 const onlyPinned =
   'messages holds only system messages. Add what is asked, such as {"role": "user", "content": "Hello"}.'
 
 const isPinned = ({ role }: Message): boolean => role === 'system' || role === 'developer'
-
-const wholeNumber = (value: unknown): number | undefined =>
-  Number.isInteger(value) && (value as number) > 0 ? (value as number) : undefined
-
-function messagesOf(messages: unknown): readonly Message[] {
-  if (!Array.isArray(messages) || messages.length === 0) {
-    const got = Array.isArray(messages) ? 'an empty array' : kindOf(messages)
-    const repair = 'Send an array such as [{"role": "user", "content": "Hello"}].'
-    throw new InvalidRequest(`messages must be a non-empty array, got ${got}. ${repair}`, {
-      param: 'messages',
-    })
-  }
-  messages.forEach(checkMessage)
-  return messages as readonly Message[]
-}
-
-function checkMessage(message: unknown, at: number): void {
-  if (!isObject(message)) {
-    const repair = 'Each message is an object such as {"role": "user", "content": "Hello"}.'
-    throw new InvalidRequest(`messages[${at}] must be an object, got ${kindOf(message)}. ${repair}`, {
-      param: `messages[${at}]`,
-    })
-  }
-  const { role } = message
-  if (typeof role === 'string' && role !== '') return
-  const got = role === '' ? 'an empty string' : kindOf(role)
-  const repair = 'Say who speaks: "system", "developer", "user", "assistant" or "tool".'
-  throw new InvalidRequest(`messages[${at}].role must be a string, got ${got}. ${repair}`, {
-    param: `messages[${at}].role`,
-  })
-}
-
-function kindOf(value: unknown): string {
-  if (value === undefined) return 'nothing'
-  if (value === null) return 'null'
-  if (Array.isArray(value)) return 'an array'
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
-}
 
 function inject(body: JsonObject, { system, messages }: Prompt): JsonObject {
   return { ...body, messages: [...system, ...messages].map(asSent) }

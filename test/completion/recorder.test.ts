@@ -2,7 +2,9 @@ import { expect } from 'chai'
 import { createRecorder, type Recorder, type Recording } from '../../lib/completion/recorder.js'
 import { openaiChat } from '../../lib/wire/openai.js'
 import { SseFraming } from '../../lib/wire/sse.js'
-import { chatStreams, streamNamed } from '../fixtures/streams.js'
+import type { Format } from '../../lib/wire/format.js'
+import { anthropicMessages } from '../../lib/wire/anthropic.js'
+import { anthropicStreams, chatStreams, streamNamed } from '../wire/streams.js'
 
 const recorderOf = (framing: 'sse' | 'ndjson' | 'json' | 'text' = 'sse', limits = {}): Recorder =>
   createRecorder({ format: openaiChat, framing, limits })
@@ -25,7 +27,8 @@ function boundariesOf(bytes: Buffer): { all: ReadonlySet<number>; lastWord: numb
   for (let match = line.exec(text); match && match.index < text.length; match = line.exec(text)) {
     const [whole, ending = ''] = match
     const isBlank = whole === ending
-    if (/^data: ?(\[DONE\]|\{"error")|^event: error/.test(whole)) lastWord = Math.min(lastWord, start)
+    if (/^data: ?(\[DONE\]|\{"error")|^event: (error|message_stop)/.test(whole))
+      lastWord = Math.min(lastWord, start)
     if (!isBlank && !whole.startsWith(':')) begun = true
     if (begun && !isBlank) continue
     begun = false
@@ -37,8 +40,8 @@ function boundariesOf(bytes: Buffer): { all: ReadonlySet<number>; lastWord: numb
 }
 
 /** Feed the parts, and check each time what may pass: never less than before, at a boundary, nothing of the last word. */
-function play(parts: readonly Buffer[], known: ReturnType<typeof boundariesOf>): Recording {
-  const recorder = recorderOf()
+function play(format: Format, parts: readonly Buffer[], known: ReturnType<typeof boundariesOf>): Recording {
+  const recorder = createRecorder({ format, framing: 'sse' })
   let passed = 0
   let fed = 0
   for (const part of parts) {
@@ -54,7 +57,11 @@ function play(parts: readonly Buffer[], known: ReturnType<typeof boundariesOf>):
 }
 
 describe('recorder', () => {
-  for (const { name, bytes, ending, answer } of chatStreams) {
+  const recorded = [
+    ...chatStreams.map((fixture) => Object.assign({ format: openaiChat }, fixture)),
+    ...anthropicStreams.map((fixture) => Object.assign({ format: anthropicMessages }, fixture)),
+  ]
+  for (const { format, name, bytes, ending, answer } of recorded) {
     describe(name, () => {
       const known = boundariesOf(bytes)
       const expected = answer
@@ -62,18 +69,18 @@ describe('recorder', () => {
         : { ending, error: 'The answer is an error or cannot be read.' }
 
       it('reads the answer from one chunk', () => {
-        expect(play([bytes], known)).to.deep.equal(expected)
+        expect(play(format, [bytes], known)).to.deep.equal(expected)
       })
 
       it('reads the same answer byte by byte', () => {
         const parts = Array.from(bytes, (byte) => Buffer.of(byte))
-        expect(play(parts, known)).to.deep.equal(expected)
+        expect(play(format, parts, known)).to.deep.equal(expected)
       })
 
       it('reads the same answer cut at every byte, and lets no half event and no last word pass', () => {
-        const whole = JSON.stringify(play([bytes], known))
+        const whole = JSON.stringify(play(format, [bytes], known))
         for (let at = 1; at < bytes.length; at += 1) {
-          const recording = play([bytes.subarray(0, at), bytes.subarray(at)], known)
+          const recording = play(format, [bytes.subarray(0, at), bytes.subarray(at)], known)
           if (JSON.stringify(recording) !== whole) expect(recording).to.deep.equal(expected, `cut at ${at}`)
         }
       })

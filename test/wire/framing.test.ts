@@ -4,7 +4,7 @@ import { BodyFraming } from '../../lib/wire/body.js'
 import type { FramedEvent, Framing } from '../../lib/wire/framing.js'
 import { NdjsonFraming } from '../../lib/wire/ndjson.js'
 import { SseFraming } from '../../lib/wire/sse.js'
-import { chatStreams } from '../fixtures/streams.js'
+import { chatStreams } from './streams.js'
 
 /** What a framing finds when these parts are fed, and its end. */
 const frame = (framing: Framing, ...parts: readonly (string | Uint8Array)[]): readonly FramedEvent[] => {

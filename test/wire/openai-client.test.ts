@@ -1,6 +1,3 @@
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import OpenAI from 'openai'
 import { createRecorder, type Recording } from '../../lib/completion/recorder.js'
@@ -8,7 +5,8 @@ import type { JsonObject } from '../../lib/model/json.js'
 import type { FinishedTurn } from '../../lib/model/turn.js'
 import type { Answer, Replay } from '../../lib/wire/format.js'
 import { openaiChat } from '../../lib/wire/openai.js'
-import { chatStreams, type StreamFixture } from '../fixtures/streams.js'
+import { aFinishedTurn, startProvider, type Provider } from './provider.js'
+import { chatStreams, type StreamFixture } from './streams.js'
 
 const question = { model: 'm', messages: [{ role: 'user' as const, content: 'Hello' }] }
 
@@ -20,31 +18,7 @@ function record(framing: 'sse' | 'json', bytes: Uint8Array): Recording {
   return recorder.end()
 }
 
-/** The turn that holds an answer, as the store gives it back. */
-function turnOf(answer: Answer): FinishedTurn {
-  const turn = { turn: 1, exchange: 1, status: 'done' as const }
-  const createdAt = new Date(0)
-  const listed = answer.messages.map((message, at) => ({
-    id: `msg_1_${at + 1}`,
-    part: at + 1,
-    ...turn,
-    message,
-    createdAt,
-  }))
-  return {
-    ...turn,
-    format: openaiChat.name,
-    model: answer.model ?? null,
-    responseId: answer.responseId ?? null,
-    responseTime: answer.responseTime ?? null,
-    finishReason: answer.finishReason ?? null,
-    usage: answer.usage ?? null,
-    receipt: null,
-    createdAt,
-    closedAt: createdAt,
-    messages: [{ ...listed[0]!, id: 'msg_1_0', part: 0, message: question.messages[0]! }, ...listed],
-  }
-}
+const turnOf = (answer: Answer): FinishedTurn => aFinishedTurn(openaiChat.name, answer)
 
 /** The fields of a completion that a turn keeps. */
 function kept(completion: OpenAI.ChatCompletion): JsonObject {
@@ -63,39 +37,23 @@ function plain(message: OpenAI.ChatCompletionMessage): JsonObject {
 const withRefusal = (message: JsonObject): JsonObject => ({ refusal: null, ...message })
 
 describe('openai chat, beside the official client', () => {
-  let server: Server
+  let provider: Provider
   let client: OpenAI
-  let reply: { contentType: string; body: Uint8Array | string }
 
   before(async () => {
-    server = createServer((_request, response) => {
-      response.setHeader('content-type', reply.contentType)
-      response.end(reply.body)
-    })
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    client = new OpenAI({
-      apiKey: 'none',
-      baseURL: `http://127.0.0.1:${port}/v1`,
-      maxRetries: 0,
-      logLevel: 'off',
-    })
+    provider = await startProvider()
+    client = new OpenAI({ apiKey: 'none', baseURL: `${provider.url}/v1`, maxRetries: 0, logLevel: 'off' })
   })
 
-  after(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  })
+  after(() => provider.stop())
 
   const streamed = async (body: Uint8Array | string): Promise<OpenAI.ChatCompletion> => {
-    reply = { contentType: sseType, body }
+    provider.answerWith(sseType, body)
     return client.chat.completions.stream(question).finalChatCompletion()
   }
 
   const created = async (body: string): Promise<OpenAI.ChatCompletion> => {
-    reply = { contentType: 'application/json', body }
+    provider.answerWith('application/json', body)
     return client.chat.completions.create(question)
   }
 
@@ -190,7 +148,7 @@ describe('openai chat, beside the official client', () => {
 
   it('records what the client yields as it yields it', async () => {
     for (const { bytes, answer } of official) {
-      reply = { contentType: sseType, body: bytes }
+      provider.answerWith(sseType, bytes)
       const recorder = createRecorder({ format: openaiChat, framing: 'sse' })
       const stream = await client.chat.completions.create({ ...question, stream: true })
       for await (const _ of recorder.record(stream)) continue
