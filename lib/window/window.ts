@@ -1,7 +1,7 @@
 import type { History, HistoryTurn } from '../model/history.js'
 import { countMessages } from '../model/history.js'
 import type { HistoryMessage, Message } from '../model/message.js'
-import { chunkEdge, chunkTurns } from './chunk.js'
+import { chunkEdge, longestStride } from './chunk.js'
 import { findBreaks, readSteps, withoutRepeated, type Pairs, type Step } from './pairs.js'
 
 export type { Pairs } from './pairs.js'
@@ -33,6 +33,8 @@ export interface Window {
   readonly injected: number
   /** Messages of the history that was read which stayed out. */
   readonly dropped: number
+  /** Tokens of the pinned messages and the history, where a budget was given. */
+  readonly tokens?: number
   readonly trimmedBy?: 'messages' | 'tokens'
   readonly repaired: readonly string[]
   /** Calls of the running exchange that neither history nor question answers: the request cannot be sent. */
@@ -95,21 +97,28 @@ export function cutWindow(request: WindowRequest): Window {
   const room = roomBeside(request, running)
   const inside = fitSteps(request, running, room)
   const others = fitOthers(request, exchanges, running, room)
-  const sent = [...bare(others.kept), ...running.opening, ...bare(inside.kept), ...running.newest].map(
-    toMessage,
-  )
+  const sent = [...bare(others.kept), ...running.opening, ...bare(inside.kept), ...running.newest]
   const trimmedBy = inside.trimmedBy ?? others.trimmedBy ?? (history.from > 0 ? 'messages' : undefined)
   return {
     system: history.system.map(toMessage),
-    messages: [...sent, ...question.map(toMessage)],
-    history: sent,
+    messages: [...sent, ...question].map(toMessage),
+    history: sent.map(toMessage),
     injected: history.system.length + sent.length,
     dropped: countMessages(history.turns) - sent.length,
     ...(trimmedBy && { trimmedBy }),
     repaired: [...others.kept.flatMap((block) => block.repaired), ...running.repaired],
     ...findBreaks(question, pairs, running.waiting),
-    ...(room.tokens < 0 && { overflow: { needed: request.budget! - room.tokens, budget: request.budget! } }),
+    ...(request.budget !== undefined && weigh(request.budget, room, [...history.system, ...sent])),
   }
+}
+
+function weigh(
+  budget: number,
+  room: Room,
+  sent: readonly HistoryMessage[],
+): Pick<Window, 'tokens' | 'overflow'> {
+  const tokens = sumTokens(sent)
+  return room.tokens < 0 ? { tokens, overflow: { needed: budget - room.tokens, budget } } : { tokens }
 }
 
 const toMessage = (held: HistoryMessage): Message => held.message
@@ -231,7 +240,7 @@ function fitBlocks(
   if (!trimmedBy) return { kept }
   if (trim !== 'chunked') return { kept, trimmedBy }
   const numbers = kept.map((block) => block.number)
-  return { kept: kept.slice(chunkEdge(numbers, end, chunkTurns(limit))), trimmedBy }
+  return { kept: kept.slice(chunkEdge(numbers, end, longestStride(limit))), trimmedBy }
 }
 
 function takeBlocks(newestFirst: Iterable<Block>, room: Room): Fit {
