@@ -156,7 +156,7 @@ const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || ch
 /** A shell that outlives us: when our end of its input closes, however we die, it ends the daemon and removes its folder. */
 function guard(pid: number | undefined, { end, folder }: Recipe): ChildProcess | undefined {
   if (pid === undefined) return undefined
-  const script = `cat >/dev/null; kill -${end.slice(3)} ${pid}; sleep 1; kill -9 ${pid}; rm -rf "$0"`
+  const script = `read -r _; kill -${end.slice(3)} ${pid}; sleep 1; kill -9 ${pid}; rm -rf "$0"`
   const shell = spawn('/bin/sh', ['-c', script, folder], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
