@@ -88,11 +88,15 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   }
 
   return {
-    begin: (request) => beginning.begin(request),
+    begin: async (request) => {
+      // Resolved after the first time; rejects only where the cache's own library is missing.
+      await cache.ready()
+      return beginning.begin(request)
+    },
     sessions: createSessions(store, limits, newSession),
     messages: createMessages(store, format, limits),
     turns: createTurns(store),
-    ready: () => store.ready(),
+    ready: async () => void (await Promise.all([store.ready(), cache.ready()])),
     close: ({ drainMs = defaultDrainMs } = {}) => (closing ??= shutDown(drainMs)),
   }
 }
