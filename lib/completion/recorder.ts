@@ -184,9 +184,14 @@ function framingOf(name: FramingName, bytes: number, eventBytes: number): Framin
 const isAbort = (error: unknown): boolean =>
   error instanceof Error && /Abort/.test(`${error.name} ${error.constructor.name}`)
 
-/** Characters of text in a parsed item. */
-function weightOf(value: unknown): number {
-  if (typeof value === 'string') return value.length
-  if (typeof value !== 'object' || value === null) return 0
-  return Object.values(value).reduce((sum: number, field) => sum + weightOf(field), 0)
+/** Characters of text in a parsed item, and its fields. Looks at a bounded number of these: an item need not be a tree. */
+function weightOf(item: unknown): number {
+  const open = [item]
+  let weight = 0
+  for (const value of open) {
+    weight += typeof value === 'string' ? value.length : 1
+    if (typeof value !== 'object' || value === null) continue
+    for (const field of Object.values(value)) if (open.length < 10_000) open.push(field)
+  }
+  return weight
 }

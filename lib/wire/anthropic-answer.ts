@@ -1,7 +1,7 @@
 import { isObject, parseJson, type JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
 import type { Answer, AnswerReader, Reading, StreamEvent } from './format.js'
-import { join } from './join.js'
+import { join, mostParts } from './join.js'
 
 /** A block as far as it was read. `json` is the input of a call, which comes as text and is parsed when it is asked for. */
 interface Block {
@@ -114,10 +114,15 @@ export function blockIds(content: unknown, type: string, field: string): readonl
   return blocks.map((block) => block[field]).filter(isText)
 }
 
+/** Every step copies the lists that it appends to: without a bound a stream of many parts would cost the square of them. */
+const addsPart = ({ type, delta }: JsonObject): boolean =>
+  type === 'content_block_start' || (isObject(delta) && delta['type'] === 'citations_delta')
+
 /** Reads one message, streamed or whole. */
 export class MessageReader implements AnswerReader {
   #said = nothingSaid
   #whole: Answer | undefined
+  #parts = 0
 
   event({ event, data }: StreamEvent): Reading {
     if (event === 'error') return 'error'
@@ -130,6 +135,8 @@ export class MessageReader implements AnswerReader {
   chunk(chunk: JsonObject): Reading {
     if (chunk['type'] === 'error') return 'error'
     if (chunk['type'] === 'message_stop') return 'end'
+    if (addsPart(chunk)) this.#parts += 1
+    if (this.#parts > mostParts) return 'error'
     this.#said = fold(this.#said, chunk)
     return 'more'
   }

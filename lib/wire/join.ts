@@ -5,6 +5,9 @@ export interface JoinRule {
   readonly [field: string]: 'append' | JoinRule
 }
 
+/** The most calls, blocks or other parts of one answer: eight times what the official client takes. */
+export const mostParts = 1_024
+
 /** What is there and a delta, as one object. What a delta leaves empty (null or "") never replaces what was said. */
 export function join(there: JsonObject, delta: JsonObject, rule: JoinRule): JsonObject {
   const fields: [string, unknown][] = []
@@ -26,7 +29,9 @@ function joined(old: unknown, value: unknown, how: 'append' | JoinRule | undefin
 function append(old: unknown, value: unknown): unknown {
   if (typeof old === 'string' && typeof value === 'string') return old + value
   if (!Array.isArray(old) && !Array.isArray(value)) return value
-  return asParts(value).reduce(withPart, asParts(old))
+  const parts = [...asParts(old)]
+  for (const part of asParts(value)) addPart(parts, part)
+  return parts
 }
 
 /** Some providers change between text and lists of parts within one answer. */
@@ -38,10 +43,11 @@ function asParts(content: unknown): readonly unknown[] {
 const partRule: JoinRule = { text: 'append', summary: 'append' }
 
 /** Pieces of one text follow each other with one type and one index; any other part is whole. */
-function withPart(parts: readonly unknown[], part: unknown): readonly unknown[] {
+function addPart(parts: unknown[], part: unknown): void {
   const last = parts.at(-1)
-  if (!isObject(last) || !isObject(part) || !goesOn(last, part)) return [...parts, part]
-  return [...parts.slice(0, -1), join(last, part, partRule)]
+  if (isObject(last) && isObject(part) && goesOn(last, part))
+    parts[parts.length - 1] = join(last, part, partRule)
+  else parts.push(part)
 }
 
 const goesOn = (last: JsonObject, { type, index }: JsonObject): boolean =>

@@ -1,7 +1,7 @@
 import { isObject, parseJson, type JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
 import type { Answer, AnswerReader, Reading, StreamEvent } from './format.js'
-import { join, type JoinRule } from './join.js'
+import { join, mostParts, type JoinRule } from './join.js'
 
 /** How the fields of a message's deltas join. The official client replaces the reasoning fields, which loses all but their last piece. */
 const messageRule: JoinRule = {
@@ -20,6 +20,8 @@ const callRule: JoinRule = { function: { arguments: 'append' }, custom: { input:
 interface Call {
   readonly index: unknown
   readonly fields: JsonObject
+  /** This provider says the name again within a call, so a name says nothing of where a call begins. */
+  readonly repeats?: boolean
 }
 
 /** What a stream has said so far: of its choices, the first one alone. */
@@ -69,7 +71,12 @@ function withDelta(said: Said, delta: JsonObject): Said {
   return {
     ...said,
     message,
-    calls: Array.isArray(calls) ? calls.filter(isObject).reduce(withCall, said.calls) : said.calls,
+    calls: Array.isArray(calls)
+      ? calls
+          .slice(0, mostParts + 1)
+          .filter(isObject)
+          .reduce(withCall, said.calls)
+      : said.calls,
   }
 }
 
@@ -78,7 +85,8 @@ function withCall(calls: readonly Call[], delta: JsonObject): readonly Call[] {
   const at = placeOf(calls, index, fields)
   const call = calls[at]
   if (!call) return [...calls, { index, fields: join({}, fields, callRule) }]
-  return calls.with(at, { index: call.index, fields: join(call.fields, fields, callRule) })
+  const repeats = call.repeats === true || (isNamed(call.fields) && isNamed(fields))
+  return calls.with(at, { index: call.index, fields: join(call.fields, fields, callRule), repeats })
 }
 
 /**
@@ -89,7 +97,7 @@ function placeOf(calls: readonly Call[], index: unknown, fields: JsonObject): nu
   const at = isMissing(index) ? calls.length - 1 : calls.findLastIndex((call) => call.index === index)
   const call = calls[at]
   const { id } = fields
-  if (!isText(id)) return call && isText(nameOf(fields)) && isWhole(call) ? -1 : at
+  if (!isText(id)) return call && !call.repeats && isNamed(fields) && isWhole(call) ? -1 : at
   if (call && !isText(call.fields['id']) && !isWhole(call)) return at
   return calls.findIndex((call) => call.fields['id'] === id && isSamePlace(call.index, index))
 }
@@ -99,7 +107,7 @@ const isMissing = (index: unknown): boolean => index === undefined || index === 
 const isSamePlace = (one: unknown, other: unknown): boolean =>
   one === other || isMissing(one) || isMissing(other)
 
-const nameOf = ({ function: fn }: JsonObject): unknown => (isObject(fn) ? fn['name'] : undefined)
+const isNamed = ({ function: fn }: JsonObject): boolean => isObject(fn) && isText(fn['name'])
 
 /** Whether a call's arguments are complete: no beginning of a JSON object is one itself. */
 function isWhole({ fields: { function: fn } }: Call): boolean {
@@ -179,6 +187,11 @@ function isRefusal({ error, object, choices }: JsonObject): boolean {
   )
 }
 
+/** Every step copies the lists that it appends to: without a bound a stream of many parts would cost the square of them. */
+const isOvergrown = ({ calls, message = {} }: Said): boolean =>
+  calls.length > mostParts ||
+  Object.values(message).some((list) => Array.isArray(list) && list.length > mostParts)
+
 /** Reads one chat completion, streamed or whole. */
 export class ChatReader implements AnswerReader {
   #said = nothingSaid
@@ -196,7 +209,7 @@ export class ChatReader implements AnswerReader {
   chunk(chunk: JsonObject): Reading {
     if (isRefusal(chunk)) return 'error'
     this.#said = fold(this.#said, chunk)
-    return 'more'
+    return isOvergrown(this.#said) ? 'error' : 'more'
   }
 
   body(body: unknown): Reading {

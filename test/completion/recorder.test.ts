@@ -323,6 +323,14 @@ describe('recorder', () => {
       expect(recorder.end().ending).to.equal('done')
     })
 
+    it('takes items that hold themselves', async () => {
+      const knot: Record<string, unknown> = saying('a', 'stop')
+      for (const name of ['one', 'two', 'three']) knot[name] = knot
+      const recorder = recorderOf()
+      await collect(recorder.record(streamOf(knot, 7, null, undefined)))
+      expect(recorder.end().ending).to.equal('done')
+    })
+
     it('is interrupted when nobody wants more', async () => {
       const recorder = recorderOf()
       for await (const _ of recorder.record(streamOf(saying('a'), saying('b', 'stop')))) break

@@ -197,7 +197,17 @@ describe('anthropic messages: the answer', () => {
     expect(event('ping', '{"type":"ping"}')).to.equal('more')
     expect(event(undefined, '[DONE]')).to.equal('more')
     expect(event('status', 'thinking')).to.equal('more')
+    expect(event('message_delta', 'null')).to.equal('more')
     expect(event('message_start', '{"type":"message_start"}')).to.equal('more')
+  })
+
+  it('takes 1,024 blocks and citations and not one more', () => {
+    const block = { type: 'content_block_start', index: 0, content_block: text('') }
+    const cited = { type: 'content_block_delta', index: 0, delta: { type: 'citations_delta', citation: {} } }
+    const reader = readerAfter(start, block)
+    for (let count = 1; count < 1_024; count += 1) expect(reader.chunk(cited)).to.equal('more')
+    expect(reader.chunk(cited)).to.equal('error')
+    expect(readerAfter(start, ...Array.from({ length: 1_024 }, () => block)).chunk(block)).to.equal('error')
   })
 
   it('is an error where a body is none', () => {

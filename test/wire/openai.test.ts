@@ -259,6 +259,15 @@ describe('openai chat: the answer', () => {
     expect(said?.['content']).to.deep.equal([thinking, { type: 'text', text: 'Hello' }])
   })
 
+  it('takes 1,024 parts and not one more', () => {
+    const deltaOf = (length: number) => ({
+      choices: [{ delta: { content: Array.from({ length }, () => ({})) } }],
+    })
+    const reader = openaiChat.reader()
+    expect(reader.chunk(deltaOf(1_024))).to.equal('more')
+    expect(reader.chunk(deltaOf(1))).to.equal('error')
+  })
+
   it('counts choices and keeps the first, in whatever order they come', () => {
     const reader = openaiChat.reader()
     reader.chunk({ choices: [{ index: 2, delta: { content: 'c' }, finish_reason: 'length' }] })
@@ -333,6 +342,28 @@ describe('openai chat: the answer', () => {
           { index: 0, id: '', function: { name: '', arguments: '' } },
         ),
       ).to.deep.equal(['{"a":1}'])
+    })
+
+    it('are one where a provider repeats the name without an id', () => {
+      expect(
+        argumentsOf(
+          { index: 0, id: 'a', function: { name: 'f', arguments: '{' } },
+          { index: 0, function: { name: 'f', arguments: '}' } },
+          { index: 0, function: { name: 'f', arguments: '' } },
+        ),
+      ).to.deep.equal(['{}'])
+    })
+
+    it('may be 1,024 and not one more', () => {
+      const calls = Array.from({ length: 1_025 }, (_, index) => ({ index, id: `call_${index}` }))
+      const deltaOf = (list: readonly JsonObject[]) => ({
+        choices: [{ index: 0, delta: { tool_calls: list } }],
+      })
+      expect(openaiChat.reader().chunk(deltaOf(calls.slice(1)))).to.equal('more')
+      expect(openaiChat.reader().chunk(deltaOf(calls))).to.equal('error')
+      const reader = openaiChat.reader()
+      const readings = calls.map((call) => reader.chunk(deltaOf([call])))
+      expect(readings.indexOf('error')).to.equal(1_024)
     })
 
     it('are two where a provider gives both the same id at two indexes', () => {
