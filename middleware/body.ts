@@ -19,14 +19,17 @@ export async function readJsonBody(
     return parseBytes(Buffer.from(parsed as string), request)
   }
   // A parser that does not take this body leaves {} behind in Express 4, and the body unread.
-  if (parsed !== undefined && (request.readableDidRead || !isEmpty(parsed))) {
+  if (parsed !== undefined && (wasRead(request) || !isEmpty(parsed))) {
     if (request.headers['content-type'] !== undefined) checkType(request)
     return parsed
   }
-  if (!request.readableDidRead) return parseBytes(await readBytes(request, maxBytes), request)
+  if (!wasRead(request)) return parseBytes(await readBytes(request, maxBytes), request)
   if (hasBody(request)) throw readBefore()
   return undefined
 }
+
+/** A body without bytes ends without ever having been read from. */
+const wasRead = (request: IncomingMessage): boolean => request.readableDidRead || request.readableEnded
 
 const isEmpty = (parsed: unknown): boolean => isObject(parsed) && Object.keys(parsed).length === 0
 
@@ -43,6 +46,8 @@ const tooLarge = (maxBytes: number): PayloadTooLarge =>
 function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge(maxBytes))
   return new Promise((resolve, reject) => {
+    const early = (): void => reject(new InvalidRequest('The body ended early.'))
+    if (request.destroyed) return early()
     const chunks: Buffer[] = []
     let size = 0
     request.on('data', (chunk: Buffer) => {
@@ -52,7 +57,7 @@ function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> 
     })
     request.once('end', () => resolve(Buffer.concat(chunks)))
     request.once('error', reject)
-    request.once('close', () => reject(new InvalidRequest('The body ended early.')))
+    request.once('close', early)
   })
 }
 

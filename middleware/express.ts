@@ -116,6 +116,8 @@ function answerError(error: unknown, res: Response, next: NextFunction, onError:
 
 function send(res: Response, { status, headers, body }: RouteResponse): void {
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value)
+  // Said here because HEAD has it too.
+  res.setHeader('content-length', Buffer.byteLength(body))
   res.status(status).end(body)
 }
 

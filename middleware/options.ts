@@ -47,9 +47,12 @@ const rememberRules: Readonly<Record<keyof RememberOptions<unknown>, Rule>> = {
 const misconfigured: Fault = (message) => new Misconfigured(message)
 
 /** Options are checked once, at creation; the message of a wrong one says how to repair it. */
-export function checkAdapterOptions(given: object, rules: Readonly<Record<string, Rule>>): void {
+export function checkAdapterOptions(
+  given: { readonly userId?: unknown } | undefined,
+  rules: Readonly<Record<string, Rule>>,
+): void {
   checkFields({ ...given }, rules, misconfigured)
-  if ('userId' in given && given.userId !== undefined) return
+  if (given?.userId !== undefined) return
   throw new Misconfigured(
     'userId is required: give a function from the request to the id of its user, or bearer({ secret }).',
   )

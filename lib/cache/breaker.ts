@@ -25,8 +25,6 @@ export interface BreakerOptions {
   readonly onState: (state: BreakerState) => void
 }
 
-const lostProbeMs = 30_000
-
 /** A reply that took longer than the deadline. What was asked for may still happen. */
 class DeadlineMissed extends Error {
   readonly code = 'deadline'
@@ -40,7 +38,7 @@ export class Breaker {
   #options: BreakerOptions
   #policy: CircuitBreakerPolicy
   #pending = 0
-  #probingUntil = 0
+  #probing = false
   #suspect = ''
   #told: BreakerState['state'] = 'available'
 
@@ -71,15 +69,12 @@ export class Breaker {
     }
   }
 
-  /**
-   * One at a time, and the next when the last has its reply, however late: a frozen service collects no probes. After
-   * half a minute another goes out, in case a client has lost the last.
-   */
+  /** One at a time, and the next only when the last has its reply, however late: a frozen service collects no probes. */
   #probe(): undefined {
-    if (performance.now() < this.#probingUntil) return
+    if (this.#probing) return
     const ask = (): Promise<unknown> => {
-      this.#probingUntil = performance.now() + lostProbeMs
-      return this.#send(() => this.#options.probe(this.#suspect).finally(() => (this.#probingUntil = 0)))
+      this.#probing = true
+      return this.#send(() => this.#options.probe(this.#suspect).finally(() => (this.#probing = false)))
     }
     this.#policy.execute(ask).catch(() => {})
   }
