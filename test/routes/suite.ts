@@ -1,0 +1,26 @@
+import { bodies } from './bodies.js'
+import { errors } from './errors.js'
+import type { Framework } from './framework.js'
+import { listings } from './listings.js'
+import { ownership } from './ownership.js'
+import { paths } from './paths.js'
+import { sessions } from './sessions.js'
+import { Stage } from './stage.js'
+
+/** The REST routes over real sockets, the same for every framework. */
+export function sessionRoutesSuite(framework: Framework): void {
+  describe(`${framework.name}: session routes`, () => {
+    const stage = new Stage(framework)
+    before(() => stage.open())
+    beforeEach(() => stage.nextUser())
+    afterEach(() => stage.stopOthers())
+    after(() => stage.close())
+
+    sessions(stage)
+    listings(stage)
+    paths(stage)
+    bodies(stage)
+    ownership(stage)
+    errors(stage)
+  })
+}
