@@ -95,6 +95,18 @@ describe('recorder', () => {
     expect(bytes.toString('utf8', passing)).to.equal('data: [DONE]\n\n')
   })
 
+  it('leaves room for a comment between what passes and what waits', () => {
+    for (const { format, name, bytes } of recorded) {
+      const first = createRecorder({ format, framing: 'sse' })
+      const passing = first.write(bytes)
+      const second = createRecorder({ format, framing: 'sse' })
+      second.write(bytes.subarray(0, passing))
+      second.write(Buffer.from(': not stored\n\n'))
+      second.write(bytes.subarray(passing))
+      expect(second.end()).to.deep.equal(first.end(), name)
+    }
+  })
+
   it('keeps waiting whatever follows the last word', () => {
     const recorder = recorderOf()
     const passing = recorder.write(Buffer.from(`${said}data: [DONE]\n\n`))

@@ -282,6 +282,7 @@ describe('openai chat: the answer', () => {
     const reader = openaiChat.reader()
     reader.chunk({ id: 'c', choices: [{ delta: { content: 'a' } }], usage: null })
     reader.chunk({ usage: { total_tokens: 3 } })
+    reader.chunk({ choices: [], usage: null })
     expect(reader.answer()?.usage).to.deep.equal({ total_tokens: 3 })
   })
 
