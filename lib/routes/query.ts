@@ -9,16 +9,18 @@ const numbers = new Set(['limit', 'offset'])
  */
 export function readQuery(query: string): JsonObject {
   const fields = [...new URLSearchParams(query)]
-  const twice = fields.find(([name], index) => fields.findIndex(([other]) => other === name) < index)
-  if (twice !== undefined) {
-    throw new InvalidRequest(`${twice[0].slice(0, 64)} is given twice. Give it once.`, {
-      param: twice[0].slice(0, 64),
-    })
+  const seen = new Set<string>()
+  for (const [name] of fields) {
+    if (seen.has(name)) throw givenTwice(name.slice(0, 64))
+    seen.add(name)
   }
   // Defines each field, whatever its name: __proto__ too.
   return Object.fromEntries(
     fields.map(([name, value]) => [name, numbers.has(name) ? asNumber(value) : value]),
   )
 }
+
+const givenTwice = (name: string): InvalidRequest =>
+  new InvalidRequest(`${name} is given twice. Give it once.`, { param: name })
 
 const asNumber = (value: string): number | string => (/^\d{1,15}$/.test(value) ? Number(value) : value)

@@ -117,7 +117,7 @@ function wrong(error: ErrorObject, { whole, kind }: Words): InvalidRequest {
   if (keyword === 'additionalProperties') {
     const { additionalProperty: param } = params as { additionalProperty: string }
     return new InvalidRequest(unknown(param, Object.keys(parentSchema!.properties as object), kind), {
-      param,
+      param: param.slice(0, 64),
     })
   }
   const param = instancePath.slice(1)

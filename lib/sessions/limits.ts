@@ -1,3 +1,6 @@
+import { Misconfigured } from '../model/errors.js'
+import { checkFields, integer, type Rule } from '../model/rule.js'
+
 /** The bounds of the in-process API; the HTTP routes have the same. */
 export interface SessionLimits {
   /** Bytes of a session's metadata as JSON. Default 16,384. */
@@ -12,12 +15,25 @@ export interface SessionLimits {
 
 export type SessionBounds = Required<SessionLimits>
 
-export const sessionBounds = (limits: SessionLimits = {}): SessionBounds => ({
-  maxMetadataBytes: limits.maxMetadataBytes ?? 16_384,
-  maxMetadataDepth: limits.maxMetadataDepth ?? 32,
-  maxPageLimit: limits.maxPageLimit ?? 100,
-  maxAppendMessages: limits.maxAppendMessages ?? 1_000,
-})
+const mebibyte = 1024 * 1024
+
+const rules: Record<keyof SessionLimits, Rule> = {
+  maxMetadataBytes: integer(2, mebibyte),
+  maxMetadataDepth: integer(1, 1_000),
+  maxPageLimit: integer(1, 1_000),
+  maxAppendMessages: integer(1, 100_000),
+}
+
+/** Every bound, decided. Throws `Misconfigured` for a wrong or unknown one. */
+export function sessionBounds(limits: SessionLimits = {}): SessionBounds {
+  checkFields(limits, rules, (message) => new Misconfigured(`limits: ${message}`))
+  return {
+    maxMetadataBytes: limits.maxMetadataBytes ?? 16_384,
+    maxMetadataDepth: limits.maxMetadataDepth ?? 32,
+    maxPageLimit: limits.maxPageLimit ?? 100,
+    maxAppendMessages: limits.maxAppendMessages ?? 1_000,
+  }
+}
 
 /** Items of a page when nobody says how many; never more than the page limit. */
 export const defaultPageLimit = 50

@@ -2,6 +2,7 @@ import vm from 'node:vm'
 
 import { expect } from 'chai'
 
+import { Misconfigured } from '../../lib/model/errors.js'
 import { createSessions, type CreateSession, type Sessions } from '../../lib/sessions/sessions.js'
 import { recordingStore } from './recording-store.js'
 import { refusal } from './refusal.js'
@@ -84,6 +85,31 @@ describe('sessions', () => {
     expect(await sessions.change(name)).to.equal(undefined)
     expect(await sessions.delete(name)).to.equal(false)
     expect(await sessions.clear(name)).to.equal(false)
+  })
+
+  describe('refuses limits that', () => {
+    const wrong: [string, object, string][] = [
+      ['are unknown', { maxPage: 10 }, 'Did you mean maxPageLimit?'],
+      ['are text', { maxMetadataBytes: '1kb' }, 'maxMetadataBytes must be an integer from 2'],
+      ['are nothing', { maxPageLimit: 0 }, 'got 0'],
+    ]
+    for (const [name, limits, words] of wrong) {
+      it(name, () => {
+        expect(() => createSessions(recordingStore().store, limits)).to.throw(Misconfigured, words)
+      })
+    }
+  })
+
+  it('keeps the limits of the host', async () => {
+    const { store } = recordingStore()
+    const sessions = createSessions(store, { maxPageLimit: 5, maxMetadataBytes: 20, maxMetadataDepth: 1 })
+    expect((await refusal(() => sessions.list({ userId, limit: 6 }))).message).to.include('from 1 to 5')
+    expect((await refusal(() => sessions.create({ userId, metadata: { a: {} } }))).message).to.include(
+      'Flatten',
+    )
+    const long = { a: 'x'.repeat(20) }
+    expect((await refusal(() => sessions.create({ userId, metadata: long }))).message).to.include('20 bytes')
+    await sessions.list({ userId, limit: 5 })
   })
 
   it('lists 50 sessions when nobody says how many', async () => {
