@@ -5,6 +5,7 @@ import { problem, type RouteResponse } from '../lib/routes/problem.js'
 import { createRoutes } from '../lib/routes/routes.js'
 import { readJsonBody } from './body.js'
 import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
+import { chatHistoryOptions, pathBelow, type ChatHistoryOptions } from './chat-history-options.js'
 import { rememberOptions, type RememberOptions } from './options.js'
 import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
 import { tap } from './tap.js'
@@ -61,19 +62,45 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
  *
  *     app.use('/chat/sessions', sessionRoutes(turnlog, { userId: (req) => req.user?.id }))
  */
-export function sessionRoutes(
-  turnlog: Pick<Turnlog, 'sessions' | 'messages' | 'turns'>,
-  given: RouteOptions<Request>,
-): RequestHandler {
+export function sessionRoutes(turnlog: SessionTurnlog, given: RouteOptions<Request>): RequestHandler {
+  const answer = routesBelow(turnlog, given)
+
+  return async function sessionRoutes(req: Request, res: Response, next: NextFunction): Promise<void> {
+    await answer(req.path, req, res, next)
+  }
+}
+
+/**
+ * Both at once, at the default paths: the session routes and the history of completions.
+ *
+ *     app.use(chatHistory(turnlog, { userId: (req) => req.user?.id }))
+ */
+export function chatHistory(turnlog: Turnlog, given: ChatHistoryOptions<Request>): RequestHandler {
+  const { sessionsPath, completionsPath, routes, completions } = chatHistoryOptions(given)
+  const answer = routesBelow(turnlog, routes)
+  const begin = remember(turnlog, completions)
+
+  return async function chatHistory(req: Request, res: Response, next: NextFunction): Promise<void> {
+    if (req.path === completionsPath && req.method === 'POST') return begin(req, res, next) as Promise<void>
+    const below = pathBelow(sessionsPath, req.path)
+    if (below === undefined) return next()
+    await answer(below, req, res, next)
+  }
+}
+
+type SessionTurnlog = Pick<Turnlog, 'sessions' | 'messages' | 'turns'>
+
+/** Answers the session routes; `path` is what follows the mount. */
+function routesBelow(turnlog: SessionTurnlog, given: RouteOptions<Request>) {
   const { userId, onError, maxBodyBytes } = routeOptions(given)
   checkTurnlog(turnlog)
   const routes = createRoutes(turnlog)
 
-  return async function sessionRoutes(req: Request, res: Response, next: NextFunction): Promise<void> {
+  return async (path: string, req: Request, res: Response, next: NextFunction): Promise<void> => {
     try {
       const response = await routes.handle({
         method: req.method,
-        path: req.path,
+        path,
         query: queryOf(req.url),
         userId: () => resolveUser(userId, req),
         body: () => readJsonBody(req, req.body, maxBodyBytes),

@@ -42,7 +42,9 @@ class Tap {
   ) {
     this.#originalWrite = res.write.bind(res) as (...args: unknown[]) => boolean
     this.#originalEnd = res.end.bind(res) as (...args: unknown[]) => ServerResponse
-    res.once('close', () => this.#onClose())
+    // The client may have gone while the turn began.
+    if (res.closed) queueMicrotask(() => this.#onClose())
+    else res.once('close', () => this.#onClose())
     res.on('unpipe', (source: NodeJS.ReadableStream) => this.#readOn(source))
   }
 
