@@ -1,5 +1,8 @@
 import { expect } from 'chai'
 import { Cluster, Redis } from 'ioredis'
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Client } from 'pg'
 import { freshDatabase, startPostgres } from './postgres.js'
 import { startRedis, startRedisCluster } from './redis.js'
@@ -20,6 +23,24 @@ const isAlive = (pid: number): boolean => {
   } catch {
     return false
   }
+}
+
+/** The folder and the pid of a Redis whose run was killed. */
+async function leftByAKilledRun(): Promise<{ folder: string; pid: number }> {
+  const script = `import { startRedis } from './test/services/redis.ts'
+    const { url, pid } = await startRedis()
+    console.log(url, pid)`
+  const run = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script])
+  const printed = await new Promise<string>((resolve) =>
+    run.stdout.once('data', (said) => resolve(String(said))),
+  )
+  const [url, pid] = printed.trim().split(' ')
+  const client = new Redis(url!)
+  // An array or a map, by the protocol.
+  const folder = String(Object.values((await client.config('GET', 'dir')) as object).at(-1))
+  client.disconnect()
+  run.kill('SIGKILL')
+  return { folder, pid: Number(pid) }
 }
 
 describe('test services', () => {
@@ -52,6 +73,18 @@ describe('test services', () => {
     const { pid } = redis
     await redis.stop()
     expect(isAlive(pid)).to.equal(false)
+  })
+
+  it('end a Redis that a test has frozen', async () => {
+    const redis = await startRedis()
+    process.kill(redis.pid, 'SIGSTOP')
+    await redis.stop()
+  })
+
+  it('leave nothing behind when the run is killed', async () => {
+    const { folder, pid } = await leftByAKilledRun()
+    expect(existsSync(folder) && isAlive(pid)).to.equal(true)
+    while (existsSync(folder) || isAlive(pid)) await delay(100)
   })
 
   it('start a Redis Cluster that serves every slot from three masters', async () => {

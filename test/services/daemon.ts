@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chownSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { isReachable, type OsUser } from './binaries.js'
+import type { OsUser } from './binaries.js'
+import type { Scratch } from './scratch.js'
 
 /** A service that the tests started, on a free loopback port with a temporary directory of its own. */
 export interface Service {
@@ -25,7 +25,7 @@ export interface Recipe {
   readonly program: string
   readonly args: readonly string[]
   readonly user?: OsUser | undefined
-  readonly folder: string
+  readonly scratch: Scratch
   readonly port: number
   readonly url: string
   /** The signal that ends it cleanly. */
@@ -34,14 +34,6 @@ export interface Recipe {
   readonly die: NodeJS.Signals
   /** Rejects while the daemon does not answer. */
   readonly ask: () => Promise<void>
-}
-
-/** A temporary folder that `user` owns. */
-export function scratchFolder(name: string, user?: OsUser): string {
-  const base = user && !isReachable(tmpdir()) ? '/tmp' : tmpdir()
-  const folder = mkdtempSync(join(base, `turnlog-${name}-`))
-  if (user) chownSync(folder, user.uid, user.gid)
-  return folder
 }
 
 /** Below the range that the system hands to clients, and low enough for the Redis Cluster bus at port + 10,000. */
@@ -75,7 +67,6 @@ class Daemon implements Service {
   readonly port: number
   #recipe: Recipe
   #child: ChildProcess | undefined
-  #guard: ChildProcess | undefined
 
   constructor(recipe: Recipe) {
     this.#recipe = recipe
@@ -90,16 +81,20 @@ class Daemon implements Service {
   }
 
   async start(): Promise<void> {
-    const { program, args, user, folder } = this.#recipe
+    const { program, args, user, scratch } = this.#recipe
     const log = openSync(this.#log, 'a')
     // Detached: Ctrl-C in a terminal must not take the services away from tests that still run.
-    const options = { cwd: folder, detached: true, stdio: ['ignore', log, log] as const, ...user }
-    const child = spawn(program, args, { ...options, stdio: ['ignore', log, log] })
+    const child = spawn(program, args, {
+      cwd: scratch.path,
+      detached: true,
+      stdio: ['ignore', log, log],
+      ...user,
+    })
     closeSync(log)
     child.on('error', () => {})
     child.unref()
+    if (child.pid !== undefined) scratch.lodge(child.pid)
     this.#child = child
-    this.#guard = guard(child.pid, this.#recipe)
     await this.#answers(child)
   }
 
@@ -114,23 +109,24 @@ class Daemon implements Service {
 
   async stop(): Promise<void> {
     await this.#kill(this.#recipe.end)
-    rmSync(this.#recipe.folder, { recursive: true, force: true })
+    this.#recipe.scratch.remove()
   }
 
   get #log(): string {
-    return join(this.#recipe.folder, 'log')
+    return join(this.#recipe.scratch.path, 'log')
   }
 
   async #kill(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child
-    this.#guard?.kill('SIGKILL')
-    this.#guard = undefined
     this.#child = undefined
     if (!child || child.pid === undefined || hasEnded(child)) return
     const ended = new Promise((resolve) => child.once('exit', resolve))
     child.ref()
     child.kill(signal)
+    // A test may have frozen it.
+    child.kill('SIGCONT')
     await ended
+    this.#recipe.scratch.vacate()
   }
 
   async #answers(child: ChildProcess): Promise<void> {
@@ -152,17 +148,3 @@ class Daemon implements Service {
 }
 
 const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
-
-/** A shell that outlives us: when our end of its input closes, however we die, it ends the daemon and removes its folder. */
-function guard(pid: number | undefined, { end, folder }: Recipe): ChildProcess | undefined {
-  if (pid === undefined) return undefined
-  const script = `read -r _; kill -${end.slice(3)} ${pid}; sleep 1; kill -9 ${pid}; rm -rf "$0"`
-  const shell = spawn('/bin/sh', ['-c', script, folder], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  })
-  shell.unref()
-  const input = shell.stdin as unknown as { unref(): void }
-  input.unref()
-  return shell
-}

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import { type OsUser, postgresFolder, serviceUser } from './binaries.js'
-import { freePort, scratchFolder, type Service, startDaemon } from './daemon.js'
+import { freePort, type Service, startDaemon } from './daemon.js'
+import { Scratch } from './scratch.js'
 
 /** Enough for tests: a crash of the process loses nothing, a power cut may. */
 const fastSettings = {
@@ -19,17 +19,17 @@ export async function startPostgres({
   settings = {},
 }: { settings?: Readonly<Record<string, string>> } = {}): Promise<Service> {
   const user = serviceUser()
-  const folder = scratchFolder('postgres', user)
+  const scratch = new Scratch('postgres', user)
   const port = await freePort()
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`
   const network = { listen_addresses: '127.0.0.1', port: String(port), unix_socket_directories: '' }
   const all = Object.entries({ ...network, ...fastSettings, ...settings })
-  const { program, data } = newCluster(folder, user)
+  const { program, data } = newCluster(scratch, user)
   return startDaemon({
     program,
     args: ['-D', data, ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`])],
     user,
-    folder,
+    scratch,
     port,
     url,
     end: 'SIGINT',
@@ -39,20 +39,20 @@ export async function startPostgres({
 }
 
 /** initdb; what fails here leaves no folder behind. */
-function newCluster(folder: string, user: OsUser | undefined): { program: string; data: string } {
+function newCluster(scratch: Scratch, user: OsUser | undefined): { program: string; data: string } {
   try {
-    const programs = postgresFolder(folder, user)
-    const data = join(folder, 'data')
+    const programs = postgresFolder(scratch.path, user)
+    const data = join(scratch.path, 'data')
     const options = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync']
     const stdio = ['ignore', 'ignore', 'pipe'] as const
     execFileSync(join(programs, 'initdb'), ['-D', data, ...options], {
-      cwd: folder,
+      cwd: scratch.path,
       stdio: [...stdio],
       ...user,
     })
     return { program: join(programs, 'postgres'), data }
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true })
+    scratch.remove()
     throw error
   }
 }

@@ -1,7 +1,8 @@
 import { Redis } from 'ioredis'
 import { setTimeout as delay } from 'node:timers/promises'
 import { redisServer } from './binaries.js'
-import { freePort, scratchFolder, type Service, startDaemon } from './daemon.js'
+import { freePort, type Service, startDaemon } from './daemon.js'
+import { Scratch } from './scratch.js'
 
 type Settings = Readonly<Record<string, string>>
 
@@ -16,13 +17,13 @@ export interface RedisCluster {
 /** An own Redis that keeps nothing on disk; `settings` are those of redis.conf. */
 export async function startRedis({ settings = {} }: { settings?: Settings } = {}): Promise<Service> {
   const program = redisServer()
-  const folder = scratchFolder('redis')
+  const scratch = new Scratch('redis')
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
   const base = {
     port: String(port),
     bind: '127.0.0.1',
-    dir: folder,
+    dir: scratch.path,
     save: '',
     appendonly: 'no',
     daemonize: 'no',
@@ -30,7 +31,7 @@ export async function startRedis({ settings = {} }: { settings?: Settings } = {}
   return startDaemon({
     program,
     args: Object.entries({ ...base, ...settings }).flatMap(([name, value]) => [`--${name}`, value]),
-    folder,
+    scratch,
     port,
     url,
     end: 'SIGTERM',
