@@ -36,15 +36,17 @@ export function findBreaks(
 ): Breaks {
   const unanswered: string[] = []
   const orphaned: string[] = []
-  let waiting = new Set(before)
+  const waiting = new Set(before)
   for (const { message } of messages) {
     const answers = pairs.answers(message)
-    orphaned.push(...answers.filter((id) => !waiting.delete(id)))
+    for (const id of answers) if (!waiting.delete(id)) orphaned.push(id)
     if (answers.length > 0) continue
     unanswered.push(...waiting)
-    waiting = new Set(pairs.calls(message))
+    waiting.clear()
+    for (const id of pairs.calls(message)) waiting.add(id)
   }
-  return { unanswered: [...unanswered, ...waiting], orphaned }
+  unanswered.push(...waiting)
+  return { unanswered, orphaned }
 }
 
 /**
@@ -81,7 +83,9 @@ export function withoutRepeated(
   turns: readonly HistoryTurn[],
   question: readonly HistoryMessage[],
   pairs: Pairs,
-): HistoryTurn[] {
+): readonly HistoryTurn[] {
+  // The opening turn holds the user's message: it stays.
+  if (turns.length < 2) return turns
   const kept: HistoryTurn[] = []
   const answeredIn = new Map<string, number>()
   for (const turn of turns) {
@@ -101,7 +105,6 @@ function dropRepeated(
   for (const { message } of messages) {
     for (const id of pairs.answers(message)) {
       const place = answeredIn.get(id)
-      // The opening turn holds the user's message: it stays.
       if (place !== undefined && place > 0) kept.length = Math.min(kept.length, place)
     }
   }

@@ -163,6 +163,7 @@ const stepBlock = ({ turn, messages }: Step): Block => ({
 /** Repeated results are left out, interrupted answers closed off. `follows` is what comes after the last turn. */
 function settle(turns: readonly HistoryTurn[], follows: readonly HistoryMessage[], pairs: Pairs): Settled {
   const kept = withoutRepeated(turns, follows, pairs)
+  if (kept === turns && turns.every(({ status }) => status === 'done')) return { turns, repaired: [] }
   const repaired = (kept.length < turns.length ? turns : [])
     .filter((turn) => !kept.includes(turn))
     .map(({ turn }) => `left out turn ${turn}: its tool results are given again`)
@@ -218,16 +219,23 @@ function fitOthers(request: WindowRequest, exchanges: Exchanges, running: Runnin
 
 /** The exchanges as blocks, from the newest back, each read only when it is asked for. */
 function* readBlocks(pairs: Pairs, exchanges: Exchanges, numbers: readonly number[]): Generator<Block> {
-  for (const number of numbers.toReversed()) {
-    const stored = exchanges.get(number)!
-    const { turns, repaired } = settle(stored, [], pairs)
-    const messages = turns.flatMap((turn) => turn.messages)
-    const { unanswered, orphaned } = findBreaks(messages, pairs)
-    const block = { number, stored: countMessages(stored) }
-    if (unanswered.length === 0 && orphaned.length === 0) yield { ...block, messages, repaired }
-    else yield { ...block, messages: [], repaired: [`left out exchange ${number}: calls without results`] }
-  }
+  for (let at = numbers.length - 1; at >= 0; at--)
+    yield readBlock(pairs, numbers[at]!, exchanges.get(numbers[at]!)!)
 }
+
+function readBlock(pairs: Pairs, number: number, stored: readonly HistoryTurn[]): Block {
+  const { turns, repaired } = settle(stored, [], pairs)
+  const messages = messagesOf(turns)
+  const { unanswered, orphaned } = findBreaks(messages, pairs)
+  if (unanswered.length === 0 && orphaned.length === 0)
+    return { number, stored: countMessages(stored), messages, repaired }
+  const left = [`left out exchange ${number}: calls without results`]
+  return { number, stored: countMessages(stored), messages: [], repaired: left }
+}
+
+/** Most exchanges are one turn: its own array is not copied. */
+const messagesOf = (turns: readonly HistoryTurn[]): readonly HistoryMessage[] =>
+  turns.length === 1 ? turns[0]!.messages : turns.flatMap((turn) => turn.messages)
 
 /** The blocks that fit, from the newest back until the first that does not. `cut`: older ones exist that were not read. */
 function fitBlocks(
