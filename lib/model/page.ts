@@ -10,6 +10,9 @@ export interface PageRequest {
 export interface Page<Item> {
   readonly data: readonly Item[]
   readonly hasMore: boolean
-  /** Names the last item of this page: pass it as `after` to go on. `null` on an empty page. */
+  /**
+   * Where to go on in the direction that was asked: names the last item of this page, to be passed as `after`; of a page that was
+   * asked by `before`, its first item, to be passed as `before`. `null` on an empty page.
+   */
   readonly nextCursor: string | null
 }

@@ -25,7 +25,7 @@ export interface ListMessages {
   readonly offset?: number
   /** The `nextCursor` of an earlier page: the page that follows it. */
   readonly after?: string
-  /** A cursor: the page that ends just before it. */
+  /** A cursor: the page that ends just before it; its own `nextCursor` goes further back. */
   readonly before?: string
   /** `asc` is the prompt's order, the default. */
   readonly order?: 'asc' | 'desc'

@@ -477,10 +477,10 @@ function pageOf<Row, Item>(
 ): Page<Item> {
   const kept = rows.slice(0, limit)
   if (back) kept.reverse()
-  const last = kept.at(-1)
+  const edge = back ? kept[0] : kept.at(-1)
   return {
     data: kept.map(itemOf),
     hasMore: rows.length > limit,
-    nextCursor: last === undefined ? null : writeCursor(placeOf(last)),
+    nextCursor: edge === undefined ? null : writeCursor(placeOf(edge)),
   }
 }

@@ -184,6 +184,19 @@ function messagePages(stage: Stage): void {
       expect(before.json.has_more).to.equal(true)
     })
 
+    it('goes back page by page to the beginning', async () => {
+      const id = await stage.createdWith(exchanges(4))
+      let { json } = await stage.call('GET', `/${id}/messages?limit=8`, stage.as())
+      const seen: unknown[] = []
+      for (let more = true; more; more = json.has_more as boolean) {
+        const before = json.next_cursor as string
+        const reply = await stage.call('GET', `/${id}/messages?limit=3&before=${before}`, stage.as())
+        seen.unshift(...contents(dataOf(reply)))
+        json = reply.json
+      }
+      expect(seen).to.deep.equal(said(4).slice(0, 7))
+    })
+
     it('pages by offset up to 1,000', async () => {
       const id = await stage.createdWith(exchanges(2))
       const reply = await stage.call('GET', `/${id}/messages?offset=3`, stage.as())

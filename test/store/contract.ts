@@ -168,7 +168,9 @@ function listsSessions(get: Get): void {
     const all = [first, second, third].flatMap((page) => page.data.map((session) => session.id))
     expect(all).to.deep.equal(await idsOf(userId, { limit: 100 }))
     expect(new Set(all).size).to.equal(7)
-    expect(await idsOf(userId, { limit: 2, before: third.nextCursor! })).to.deep.equal(all.slice(4, 6))
+    const before = await get().listSessions(userId, { limit: 2, before: third.nextCursor! })
+    expect(before.data.map((session) => session.id)).to.deep.equal(all.slice(4, 6))
+    expect(await idsOf(userId, { limit: 3, before: before.nextCursor! })).to.deep.equal(all.slice(1, 4))
     expect(await idsOf(userId, { limit: 2, offset: 5 })).to.deep.equal(all.slice(5))
   })
 
@@ -685,7 +687,9 @@ function listsMessages(get: Get): void {
     const second = (await get().listMessages(key, { limit: 5, after: first.nextCursor! }))!
     expect(second.hasMore).to.equal(false)
     expect([...first.data, ...second.data].map((message) => message.id)).to.deep.equal(all)
-    expect(await ids({ limit: 2, before: second.nextCursor! })).to.deep.equal(all.slice(5, 7))
+    const before = (await get().listMessages(key, { limit: 2, before: second.nextCursor! }))!
+    expect(before.data.map((message) => message.id)).to.deep.equal(all.slice(5, 7))
+    expect(await ids({ limit: 3, before: before.nextCursor! })).to.deep.equal(all.slice(2, 5))
     expect(await ids({ limit: 3, order: 'desc' })).to.deep.equal([...all].reverse().slice(0, 3))
     const down = (await get().listMessages(key, { limit: 3, order: 'desc' }))!
     const further = { limit: 3, order: 'desc', after: down.nextCursor! } as const
