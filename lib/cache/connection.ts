@@ -19,7 +19,7 @@ export type RedisConnection = string | RedisOptions | RedisClient
 
 interface OwnClient extends RedisClient {
   readonly status: string
-  on(event: 'error', listener: () => void): unknown
+  on(event: 'error' | 'ready', listener: () => void): unknown
   quit(): Promise<unknown>
   disconnect(): void
 }
@@ -38,6 +38,7 @@ const quitMs = 500
 export class Connection {
   #host: RedisClient | undefined
   #own: OwnClient | undefined
+  #known = false
   #open: Open | undefined
   #load: () => Promise<RedisModule>
   #opening: Promise<void> | undefined
@@ -49,12 +50,15 @@ export class Connection {
     else this.#open = opener(connection)
   }
 
-  /** The client, or nothing before ioredis is loaded, which this begins, and after `close`. */
+  /**
+   * The client; nothing before ioredis is loaded, which this begins, and after `close`. Nothing either until it is known
+   * whether our own connects: a slow first handshake is no fault of Redis.
+   */
   client(): RedisClient | undefined {
     if (this.#closed) return undefined
-    const client = this.#host ?? this.#own
-    if (!client) this.ready().catch(() => {})
-    return client
+    if (this.#host) return this.#host
+    if (!this.#own) this.ready().catch(() => {})
+    return this.#known ? this.#own : undefined
   }
 
   /** Loads ioredis and begins to connect, once; does not wait for Redis. Rejects with `Misconfigured` where ioredis is missing. */
@@ -74,8 +78,10 @@ export class Connection {
 
   async #connect(open: Open): Promise<void> {
     const client = open(await loaded(this.#load)) as OwnClient
+    const known = (): void => void (this.#known = true)
+    client.on('ready', known)
     // Without a listener ioredis prints each failed attempt; the breaker tells of them once.
-    client.on('error', () => {})
+    client.on('error', known)
     this.#own = client
   }
 }

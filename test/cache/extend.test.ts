@@ -48,15 +48,19 @@ describe('extendHistory', () => {
   })
 
   describe('drops the entry', () => {
-    const entry = aHistory({ turns: [aTurn(5), aTurn(6), aTurn(8, { exchange: 6 }), aTurn(7)], from: 5 })
+    const entry = aHistory({
+      turns: [aTurn(3), aTurn(4, { exchange: 3 }), aTurn(5), aTurn(6), aTurn(9, { exchange: 6 }), aTurn(7)],
+      from: 5,
+    })
     const cases: [string, HistoryTurn, Partial<Extension>?][] = [
-      ['of another revision', aTurn(9), { from: 'other' }],
-      ['when the revision did not move', aTurn(9), { to: entry.revision }],
-      ['that holds the turn already', aTurn(8, { exchange: 6 })],
-      ['that holds a later turn', aTurn(4)],
-      ['that holds a later turn further up in the prompt', aTurn(7)],
-      ['that does not reach back to the exchange that the turn joins', aTurn(9, { exchange: 4 })],
-      ['that lacks the exchange that the turn joins', aTurn(10, { exchange: 9 })],
+      ['of another revision', aTurn(10), { from: 'other' }],
+      ['when the revision did not move', aTurn(10), { to: entry.revision }],
+      ['that holds the turn already', aTurn(9, { exchange: 6 })],
+      ['that holds a later turn', aTurn(6, { exchange: 5 })],
+      ['that holds a later turn further up in the prompt', aTurn(8)],
+      ['that does not reach back to the exchange that the turn joins', aTurn(10, { exchange: 4 })],
+      ['that holds only a part of the exchange that the turn joins', aTurn(10, { exchange: 3 })],
+      ['that lacks the exchange that the turn joins', aTurn(10, { exchange: 8 })],
     ]
     for (const [name, turn, fields] of cases)
       it(name, () => expect(extended(entry, turn, fields)).to.equal(undefined))

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 
 import { expect } from 'chai'
 import { Cluster, Redis, type ClusterNode, type ClusterOptions } from 'ioredis'
 import { Cluster as Cluster5, Redis as Redis5 } from 'ioredis5'
 
+import type { BreakerState } from '../../lib/cache/breaker.js'
+import type { Cache } from '../../lib/cache/cache.js'
 import type { RedisClient, RedisConnection, RedisModule } from '../../lib/cache/connection.js'
 import { LayeredCache } from '../../lib/cache/layers.js'
 import { MemoryCache } from '../../lib/cache/memory.js'
@@ -40,9 +43,19 @@ const patient = { maxEntryBytes: 64 * 1024, deadlineMs: 10_000 }
 const cacheOf = (connection: RedisConnection, load?: () => Promise<RedisModule>): RedisCache =>
   new RedisCache({ ...patient, connection, load, keyPrefix: `test:${randomUUID()}:` })
 
-function ours(connection: RedisConnection, load: () => Promise<RedisModule>): CacheUnderTest {
-  const cache = cacheOf(connection, load)
+async function ours(connection: RedisConnection, load: () => Promise<RedisModule>): Promise<CacheUnderTest> {
+  const cache = await connected(cacheOf(connection, load))
   return { cache, end: () => cache.close() }
+}
+
+/** A connection of the cache's own takes nothing before it stands. */
+async function connected<Own extends Cache>(cache: Own): Promise<Own> {
+  const session = aSession()
+  await until(async () => {
+    cache.write(session, aHistory())
+    return (await cache.read(session)) !== undefined
+  })
+  return cache
 }
 
 function hosts(client: HostClient): CacheUnderTest {
@@ -74,7 +87,7 @@ for (const { name, load, Redis } of versions) {
     name: `memory before Redis, ${name}`,
     layer: 'memory',
     start: async () => {
-      const redis = cacheOf(sharedUrl(), load)
+      const redis = await connected(cacheOf(sharedUrl(), load))
       const cache = new LayeredCache([new MemoryCache(patient), redis])
       return { cache, end: () => cache.close() }
     },
@@ -176,8 +189,7 @@ describe('Redis Cluster', function () {
   })
 
   it('spreads sessions over all masters', async () => {
-    const cache = cacheOf({ nodes: cluster.addresses })
-    await cache.ready()
+    const cache = await connected(cacheOf({ nodes: cluster.addresses }))
     const keys = Array.from({ length: 100 }, () => aSession())
     for (const key of keys) cache.write(key, aHistory())
     await Promise.all(keys.map((key) => cache.read(key)))
@@ -194,8 +206,7 @@ describe('Redis cache', () => {
   it('sends one GET, SET or DEL for each call and nothing else', async () => {
     const server = await startRedis()
     const admin = new Redis(server.url)
-    const cache = cacheOf(server.url)
-    await cache.ready()
+    const cache = await connected(cacheOf(server.url))
     const session = aSession()
     await cache.read(session)
     await admin.config('RESETSTAT')
@@ -250,6 +261,18 @@ describe('Redis cache', () => {
     await cache.close()
   })
 
+  it('is not blamed for a slow first handshake', async () => {
+    const told: BreakerState[] = []
+    const onState = (state: BreakerState): void => void told.push(state)
+    const silent = await startSilentServer()
+    const cache = new RedisCache({ connection: silent.url, onState, deadlineMs: 1 })
+    await cache.ready()
+    for (let n = 0; n < 10; n++) expect(await cache.read(aSession())).to.equal(undefined)
+    expect(told).to.deep.equal([])
+    await cache.close()
+    await silent.stop()
+  })
+
   it('says which package is missing and how to install it', async () => {
     const cache = cacheOf(sharedUrl(), () => Promise.reject(new Error("Cannot find package 'ioredis'")))
     const error = await cache.ready().catch((error: unknown) => error)
@@ -277,3 +300,18 @@ describe('Redis cache', () => {
     expect(() => cacheOf(new NodeRedis() as unknown as RedisClient)).to.throw(Misconfigured, 'ioredis')
   })
 })
+
+/** Takes connections and never says a word. */
+async function startSilentServer(): Promise<{ url: string; stop(): Promise<void> }> {
+  const sockets: Socket[] = []
+  const server = createServer((socket) => void sockets.push(socket.on('error', () => {})))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        sockets.forEach((socket) => socket.destroy())
+      }),
+  }
+}
