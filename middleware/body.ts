@@ -56,7 +56,8 @@ function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> 
       else reject(tooLarge(maxBytes))
     })
     request.once('end', () => resolve(Buffer.concat(chunks)))
-    request.once('error', reject)
+    // A client that goes away in the middle is no fault of the host's.
+    request.once('error', early)
     request.once('close', early)
   })
 }

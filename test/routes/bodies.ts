@@ -1,3 +1,5 @@
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 
 import { expect } from 'chai'
@@ -125,6 +127,27 @@ function unread(stage: Stage): void {
     expect((await call('POST', '', stage.as({ raw: chunks(4) }))).status).to.equal(201)
     expectError(await call('POST', '', stage.as({ raw: chunks(5) })), 413, 'payload_too_large')
     expectError(await call('POST', '', stage.as({ raw: chunks(5_000) })), 413, 'payload_too_large')
+  })
+
+  it('troubles nobody when the client goes away in the middle', async () => {
+    let asked = (): void => undefined
+    const reached = new Promise<void>((resolve) => {
+      asked = resolve
+    })
+    const userId = (): string => {
+      asked()
+      return stage.user
+    }
+    const app = await stage.another({ parser: 'none', userId })
+    const socket = connect(Number(new URL(app.url).port), '127.0.0.1')
+    socket.write(
+      'POST /chat/sessions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{',
+    )
+    await reached
+    socket.destroy()
+    await sleep(100)
+    expect(app.errors).to.deep.equal([])
+    expect((await app.call('GET', '')).json.data).to.deep.equal([])
   })
 
   it('tells the host when its middleware has read the body and left it nowhere', async () => {

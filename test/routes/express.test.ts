@@ -3,7 +3,8 @@ import { createServer } from 'node:http'
 import express from 'express'
 import express4 from 'express4'
 
-import { sessionRoutes } from '../../middleware/express.js'
+import type { Turnlog } from '../../lib/index.js'
+import { chatHistory, sessionRoutes } from '../../middleware/express.js'
 import { listen, type AppOptions, type Framework } from './framework.js'
 import { sessionRoutesSuite } from './suite.js'
 
@@ -23,6 +24,9 @@ function appOf(framework: Express, options: AppOptions, errors: unknown[]): expr
   const app = framework()
   if (parser !== 'none') app.use(parsers(framework)[parser])
   const routes = sessionRoutes(turnlog, rest)
+  if (nesting === 'chatHistory') {
+    app.use(chatHistory(turnlog as Turnlog, { ...rest, sessionsPath: mount }))
+  }
   if (nesting === 'none') app.use(mount, routes)
   if (nesting === 'router') app.use('/:tenant', framework.Router().use(framework.Router().use(mount, routes)))
   if (nesting === 'app') app.use('/tenant', framework().use(mount, routes))

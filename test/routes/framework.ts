@@ -7,13 +7,13 @@ import type { UserIdAnswer } from '../../middleware/user.js'
 
 /** A host application, in words that every framework understands. */
 export interface AppOptions {
-  readonly turnlog: Pick<Turnlog, 'sessions' | 'messages' | 'turns'>
+  readonly turnlog: Pick<Turnlog, 'sessions' | 'messages' | 'turns'> & Partial<Turnlog>
   /** Where the routes are mounted. */
   readonly mount?: string
   /** What the host mounts before them: a JSON parser, one for text, one that reads the body and leaves it nowhere, or none. */
   readonly parser?: 'none' | 'json' | 'text' | 'lost'
-  /** Mounted directly, on a router in a router below `/:tenant`, or on an application below `/tenant`. */
-  readonly nesting?: 'none' | 'router' | 'app'
+  /** Mounted directly, on a router in a router below `/:tenant`, on an application below `/tenant`, or by `chatHistory`. */
+  readonly nesting?: 'none' | 'router' | 'app' | 'chatHistory'
   readonly userId: (from: { readonly headers: IncomingHttpHeaders }) => UserIdAnswer | Promise<UserIdAnswer>
   readonly onError?: 'respond' | 'next'
   readonly maxBodyBytes?: number

@@ -91,6 +91,8 @@ export function paths(stage: Stage): void {
       ['at the root', { mount: '/' }, ''],
       ['on a router in a router', { nesting: 'router' }, '/acme/chat/sessions'],
       ['on an application in an application', { nesting: 'app' }, '/tenant/chat/sessions'],
+      ['by chatHistory', { nesting: 'chatHistory' }, '/chat/sessions'],
+      ['by chatHistory elsewhere', { nesting: 'chatHistory', mount: '/talks' }, '/talks'],
       ['without a parser, deep', { nesting: 'router', parser: 'none' }, '/acme/chat/sessions'],
     ]
     for (const [place, options, prefix] of places) {
