@@ -25,6 +25,8 @@ export interface BreakerOptions {
   readonly onState: (state: BreakerState) => void
 }
 
+const lostProbeMs = 30_000
+
 /** A reply that took longer than the deadline. What was asked for may still happen. */
 class DeadlineMissed extends Error {
   readonly code = 'deadline'
@@ -38,7 +40,7 @@ export class Breaker {
   #options: BreakerOptions
   #policy: CircuitBreakerPolicy
   #pending = 0
-  #probing = false
+  #probingUntil = 0
   #suspect = ''
   #told: BreakerState['state'] = 'available'
 
@@ -69,12 +71,15 @@ export class Breaker {
     }
   }
 
-  /** One at a time, and the next only when the last has its reply, however late: a frozen service collects no probes. */
+  /**
+   * One at a time, and the next when the last has its reply, however late: a frozen service collects no probes. After
+   * half a minute another goes out, in case a client has lost the last.
+   */
   #probe(): undefined {
-    if (this.#probing) return
+    if (performance.now() < this.#probingUntil) return
     const ask = (): Promise<unknown> => {
-      this.#probing = true
-      return this.#send(() => this.#options.probe(this.#suspect).finally(() => (this.#probing = false)))
+      this.#probingUntil = performance.now() + lostProbeMs
+      return this.#send(() => this.#options.probe(this.#suspect).finally(() => (this.#probingUntil = 0)))
     }
     this.#policy.execute(ask).catch(() => {})
   }

@@ -126,12 +126,15 @@ const redisOptions = (): object => ({
   reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
 })
 
-/** The host's options win, autopipelining apart: on a Cluster it lets redirections reach the caller and holds commands in a failover. */
+/**
+ * The host's options win, autopipelining apart: on a Cluster it lets redirections reach the caller and holds commands
+ * in a failover. A node that is lost must not be reconnected (`clusterNodeRetryStrategy`): commands would wait for it
+ * in its queue while a replica has long taken over; unasked, the next one goes to another node and is redirected.
+ */
 function clusterOptions({ redisOptions: node, ...options }: RedisOptions): object {
   const { connectionName, connectTimeout, disconnectTimeout, socketTimeout } = redisOptions() as RedisOptions
   return {
     clusterRetryStrategy: backoff,
-    clusterNodeRetryStrategy: backoff,
     ...options,
     enableAutoPipelining: false,
     redisOptions: { connectionName, connectTimeout, disconnectTimeout, socketTimeout, ...(node as object) },
