@@ -75,7 +75,9 @@ export const createChatTables = {
   lease_until timestamptz,
   primary key (user_id, session_id, turn)
 ) with (fillfactor = 80)`,
-    `create unique index ${names.index('turns_key')} on ${names.turns} (user_id, session_id, key)`,
+    // Partial by a condition that always holds: a look-up by turn cannot take this index for the primary key's, which a
+    // plan made over an empty table would do, and keep doing when the session has grown.
+    `create unique index ${names.index('turns_key')} on ${names.turns} (user_id, session_id, key) where key is not null`,
     `create table ${names.messages} (
   user_id text not null,
   session_id text not null,

@@ -96,6 +96,7 @@ create function ${names.beginTurn}(
 declare
   s ${names.sessions}%rowtype;
   known ${names.turns}%rowtype;
+  own ${names.turns}%rowtype;
   v_now timestamptz;
   v_nonce uuid := (p_call->>'nonce')::uuid;
   v_key text := coalesce('k:' || (p_call->>'key'), 'n:' || v_nonce);
@@ -153,9 +154,15 @@ ${lockSession(names)}
   r_revision := s.revision;
   v_limit := coalesce((p_call->>'limit')::integer, s.max_history_messages);
 
-  select * into known from ${names.turns}
-  where user_id = p_user and session_id = p_session and key in (v_key, 'n:' || v_nonce)
-  order by nonce = v_nonce desc limit 1;
+  select * into known from ${names.turns} where user_id = p_user and session_id = p_session and key = v_key;
+  if p_call->>'key' is not null and known.nonce is distinct from v_nonce then
+    -- This begin's own turn may have lost the key to a later one.
+    select * into own from ${names.turns}
+    where user_id = p_user and session_id = p_session and key = 'n:' || v_nonce;
+    if own.turn is not null then
+      known := own;
+    end if;
+  end if;
   v_repeated := coalesce(known.nonce = v_nonce, false);
 
   if known.turn <= s.cleared_at_turn and not v_repeated then
