@@ -23,9 +23,17 @@ export async function openHosts(knex: Knex): Promise<Opened> {
   return { knex, owned: false, builder: makeKnex({ client: 'pg' }) }
 }
 
+/** A connection that is not there by then is given up, and its socket with it. */
+const connectMs = 5_000
+
 /** Connections of our own, at most so many, none while idle. */
-export async function openOwn(connection: Knex.Config['connection'], most: number): Promise<Opened> {
+export async function openOwn(connection: object, most: number): Promise<Opened> {
   const makeKnex = await loadKnex()
-  const knex = makeKnex({ client: 'pg', connection, pool: { min: 0, max: most }, log: silent })
+  const knex = makeKnex({
+    client: 'pg',
+    connection: { connectionTimeoutMillis: connectMs, keepAlive: true, ...connection },
+    pool: { min: 0, max: most },
+    log: silent,
+  })
   return { knex, owned: true, builder: makeKnex({ client: 'pg' }) }
 }

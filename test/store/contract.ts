@@ -11,7 +11,7 @@ import { history, listed, result, spoken, system, user } from './asking.js'
 
 export interface StoreUnderTest {
   readonly name: string
-  /** A store that is ready; the suite closes it. */
+  /** A store, which the suite makes ready and closes. */
   readonly start: () => Promise<Store>
 }
 
@@ -20,14 +20,15 @@ type Get = () => Store
 /** What every store promises, as mocha tests. Call it at the top of a test file. */
 export function storeContract({ name, start }: StoreUnderTest): void {
   describe(`${name}: store`, () => {
-    let store: Store
+    let store: Store | undefined
     before(async function () {
       this.timeout(60_000)
       store = await start()
+      await store.ready()
     })
-    after(() => store.close())
+    after(() => store?.close())
 
-    const get = (): Store => store
+    const get = (): Store => store!
     describe('sessions', () => keepsSessions(get))
     describe('listing sessions', () => listsSessions(get))
     describe('a turn', () => keepsTurns(get))

@@ -35,11 +35,7 @@ function watched(url: string): Watched {
 
 storeContract({
   name: 'embedded',
-  start: async () => {
-    const store = new EmbeddedStore()
-    await store.ready()
-    return store
-  },
+  start: async () => new EmbeddedStore(),
 })
 
 describe('postgres', () => {
@@ -58,11 +54,7 @@ describe('postgres', () => {
 
   storeContract({
     name: 'postgres, a host’s Knex, a schema and a prefix',
-    start: async () => {
-      const store = new PostgresStore({ database: host.knex, prefix: 'x_', schema: 'user' })
-      await store.ready()
-      return store
-    },
+    start: async () => new PostgresStore({ database: host.knex, prefix: 'x_', schema: 'user' }),
   })
 
   storeContract({
@@ -71,9 +63,7 @@ describe('postgres', () => {
       const own = knex({ client: 'pg', connection: database.url })
       await migrate(own)
       await own.destroy()
-      const store = new PostgresStore({ database: database.url, single: true })
-      await store.ready()
-      return store
+      return new PostgresStore({ database: database.url, single: true })
     },
   })
 

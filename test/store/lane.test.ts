@@ -1,0 +1,145 @@
+import { expect } from 'chai'
+
+import { HistoryUnavailable } from '../../lib/model/errors.js'
+import type { Database, Statement } from '../../lib/store/database.js'
+import { Lane } from '../../lib/store/lane.js'
+
+interface Call {
+  readonly user: string
+  readonly session: string
+  readonly name: string
+}
+
+/** A database that answers each call with its name, when it is let. */
+class Answering {
+  readonly deadlines = { acquireMs: 1000, statementMs: 1000, retryMs: 200, queue: 100 }
+  readonly batches: string[][] = []
+  private readonly gates: (() => void)[] = []
+  private open = false
+
+  constructor(private readonly answer: (call: Call, wait: boolean) => unknown = (call) => call.name) {}
+
+  async arrays({ values }: Statement): Promise<unknown[][]> {
+    const [text, wait] = values as [string, boolean]
+    const calls = JSON.parse(text) as Call[]
+    this.batches.push(calls.map((call) => call.name))
+    if (!this.open) await new Promise<void>((resolve) => this.gates.push(resolve))
+    return calls.map((call) => [this.answer(call, wait), call.name])
+  }
+
+  letGo(): void {
+    this.open = true
+    for (const gate of this.gates) gate()
+  }
+}
+
+const laneOver = (database: Answering, queue = 100): Lane =>
+  new Lane({ database: database as unknown as Database, procedure: 'f', queue, single: false })
+
+function call(lane: Lane, name: string, user = 'u', session = 's'): Promise<unknown> {
+  const text = JSON.stringify({ user, session, name })
+  return lane.call({ userId: user, sessionId: session }, text).then((row) => row[0])
+}
+
+const fault = (attempt: Promise<unknown>): Promise<unknown> =>
+  attempt.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+
+describe('store: lane', () => {
+  it('sends a lone call at once, and what arrives meanwhile together', async () => {
+    const database = new Answering()
+    const lane = laneOver(database)
+    const calls = ['a', 'b', 'c'].map((name) => call(lane, name))
+    expect(database.batches).to.deep.equal([['a']])
+    database.letGo()
+    expect(await Promise.all(calls)).to.deep.equal(['a', 'b', 'c'])
+    expect(database.batches).to.deep.equal([['a'], ['b', 'c']])
+  })
+
+  it('orders a batch by user and session, and keeps one session’s calls as they came', async () => {
+    const database = new Answering()
+    const lane = laneOver(database)
+    const first = call(lane, 'first')
+    const calls = [
+      call(lane, '1', 'z', 'a'),
+      call(lane, '2', 'a', 'z'),
+      call(lane, '3', 'a', 'b'),
+      call(lane, '4', 'a', 'z'),
+    ]
+    database.letGo()
+    expect(await Promise.all([first, ...calls])).to.deep.equal(['first', '1', '2', '3', '4'])
+    expect(database.batches[1]).to.deep.equal(['3', '2', '4', '1'])
+  })
+
+  it('takes 64 calls into a batch, and no more than four megabytes', async () => {
+    const database = new Answering()
+    const lane = laneOver(database, 1000)
+    const big = 'x'.repeat(3 * 1024 * 1024)
+    const calls = [call(lane, 'first'), ...Array.from({ length: 65 }, (_, n) => call(lane, `${n}`))]
+    calls.push(call(lane, big), call(lane, big))
+    database.letGo()
+    await Promise.all(calls)
+    expect(database.batches.map((batch) => batch.length)).to.deep.equal([1, 64, 2, 1])
+  })
+
+  it('refuses the call that is one too many, and takes one again later', async () => {
+    const database = new Answering()
+    const lane = laneOver(database, 3)
+    const calls = ['a', 'b', 'c'].map((name) => call(lane, name))
+    expect(await fault(call(lane, 'd'))).to.be.instanceOf(HistoryUnavailable)
+    database.letGo()
+    await Promise.all(calls)
+    expect(await call(lane, 'e')).to.equal('e')
+  })
+
+  it('repeats a failed batch one by one, so that one bad call fails alone', async () => {
+    const database = new Answering(({ name }) => {
+      if (name === 'bad') throw Object.assign(new Error('invalid'), { code: '22P02' })
+      return name
+    })
+    const lane = laneOver(database)
+    const good = [call(lane, 'a'), call(lane, 'b')]
+    const bad = call(lane, 'bad')
+    const last = call(lane, 'c')
+    database.letGo()
+    const error = await fault(bad)
+    expect(error).to.be.instanceOf(HistoryUnavailable)
+    expect((error as Error).cause).to.include({ code: '22P02' })
+    expect(await Promise.all([...good, last])).to.deep.equal(['a', 'b', 'c'])
+    expect(database.batches.slice(1)).to.deep.equal([['b', 'bad', 'c'], ['b'], ['bad'], ['c']])
+  })
+
+  it('retries a fault that passes, and gives up when the time is over', async () => {
+    let left = 2
+    const database = new Answering(({ name }) => {
+      if (name === 'never' || left-- > 0) throw Object.assign(new Error('gone'), { code: '57P01' })
+      return name
+    })
+    database.letGo()
+    const lane = laneOver(database)
+    expect(await call(lane, 'a')).to.equal('a')
+    expect(await fault(call(lane, 'never'))).to.be.instanceOf(HistoryUnavailable)
+    expect(await call(lane, 'b')).to.equal('b')
+  })
+
+  it('calls what is locked again, waiting, without holding up the others', async () => {
+    const waited: string[] = []
+    const database = new Answering(({ name, session }, wait) => {
+      if (session !== 'held') return name
+      if (wait) waited.push(name)
+      return wait ? name : 'locked'
+    })
+    database.letGo()
+    const lane = laneOver(database)
+    const calls = [
+      call(lane, 'a'),
+      call(lane, 'b', 'u', 'held'),
+      call(lane, 'c'),
+      call(lane, 'd', 'u', 'held'),
+    ]
+    expect(await Promise.all(calls)).to.deep.equal(['a', 'b', 'c', 'd'])
+    expect(waited.sort()).to.deep.equal(['b', 'd'])
+  })
+})
