@@ -70,6 +70,15 @@ describe('architecture', () => {
     expect(faults('middleware/express.ts', `import { Router } from 'express'`)).to.contain('import type')
   })
 
+  it('lets an example be a host: the package by its name, and files of its own', () => {
+    const path = 'examples/express-server/server.ts'
+    expect(faults(path, `import { createTurnlog } from '../../lib/index.js'`)).to.contain('by its name')
+    expect(faults(path, `import { answer } from '../other-server/demo.js'`)).to.contain('by its name')
+    expect(faults(path, `import { createTurnlog } from 'turnlog'\nimport { a } from './demo.js'`)).to.equal(
+      '',
+    )
+  })
+
   it('refuses names that say nothing, except for the tests’ services', () => {
     for (const path of [
       'lib/utils/a.ts',

@@ -77,14 +77,15 @@ export function importsOf(text: string): Import[] {
 }
 
 function importFaults({ path }: Source, { from, isType }: Import): string[] {
+  if (path.startsWith('examples/') && leaves(path, from))
+    return [`imports ${from}: a host imports the package by its name`]
   const here = unitOf(path)
   if (here === undefined || from.startsWith('node:')) return []
   return from.startsWith('.') ? houseFaults(here, path, from) : libraryFaults(here, from, isType)
 }
 
 function houseFaults(here: string, path: string, from: string): string[] {
-  const target = new URL(from, `file:///${path}`).pathname.slice(1)
-  const there = unitOf(target)
+  const there = unitOf(resolved(path, from))
   if (there === undefined) return [`imports ${from}, which is not part of the house`]
   if (there === here) return []
   if (there === 'migrations' && here !== 'lib/store' && here !== 'bin')
@@ -104,6 +105,12 @@ function libraryFaults(here: string, from: string, isType: boolean): string[] {
   if (typesOnly.has(library) && !isType) return [`imports ${library} at run time: use import type`]
   return []
 }
+
+/** Whether a relative import leaves the folder of its example. */
+const leaves = (path: string, from: string): boolean =>
+  from.startsWith('.') && !resolved(path, from).startsWith(path.split('/', 2).join('/'))
+
+const resolved = (path: string, from: string): string => new URL(from, `file:///${path}`).pathname.slice(1)
 
 /** The folder of the house that a path lies in. */
 function unitOf(path: string): string | undefined {

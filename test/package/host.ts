@@ -69,8 +69,8 @@ const typed = `
 import * as turnlogModule from 'turnlog'
 import * as expressModule from 'turnlog/express'
 import * as migrationsModule from 'turnlog/migrations'
-import { createTurnlog, SessionNotFound, type Turn, type Turnlog, type TurnlogOptions } from 'turnlog'
-import { remember } from 'turnlog/express'
+import { bearer, createTurnlog, SessionNotFound, type Turn, type Turnlog, type TurnlogOptions } from 'turnlog'
+import { chatHistory, remember, sessionRoutes } from 'turnlog/express'
 
 type IsAny<T> = 0 extends 1 & T ? true : false
 type Leaks<M> = { [K in keyof M]-?: IsAny<M[K]> extends true ? K : never }[keyof M]
@@ -86,11 +86,15 @@ export const clean: [
   Nothing<Leaks<Turn>>,
   Nothing<Leaks<TurnlogOptions>>,
   Nothing<Leaks<Parameters<typeof remember>[1]>>,
+  Nothing<Leaks<Parameters<typeof chatHistory>[1]>>,
+  Nothing<Leaks<Parameters<typeof sessionRoutes>[1]>>,
   Nothing<Leaks<SessionNotFound>>,
-] = [true, true, true, true, true, true, true, true, true, true]
+] = [true, true, true, true, true, true, true, true, true, true, true, true]
 
 export const turnlog = createTurnlog({ database: 'postgres://localhost/app', maxHistoryMessages: 20 })
 export const handler = remember(turnlog, { userId: (req) => req.get('x-user') })
+export const everything = chatHistory(turnlog, { userId: (req) => req.get('x-user') })
+export const routes = sessionRoutes(turnlog, { userId: bearer({ secret: 'x'.repeat(32) }) })
 export const status: number = new SessionNotFound().status
 
 // @ts-expect-error an unknown option
