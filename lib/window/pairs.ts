@@ -69,6 +69,18 @@ export function readSteps(turns: readonly HistoryTurn[], pairs: Pairs): Steps {
   return { opening, steps: steps.filter((step) => step === newest || step.waiting.size === 0) }
 }
 
+/**
+ * The steps of an exchange that may be cut in its middle. Where ids are used again in every step, results from
+ * behind the cut look like those of the first step's calls: then it is left out.
+ */
+export function withoutDoubt({ opening, steps }: Steps, pairs: Pairs): Steps {
+  const callsOf = (step: Step): readonly string[] => pairs.calls(step.messages[0]!.message)
+  const [first, ...others] = steps
+  const ids = new Set(first ? callsOf(first) : [])
+  const again = others.some((step) => callsOf(step).some((id) => ids.has(id)))
+  return { opening, steps: again ? others : steps }
+}
+
 function takeAnswers(step: Step | undefined, held: HistoryMessage, answers: readonly string[]): void {
   if (!step || !answers.every((id) => step.waiting.has(id))) return
   for (const id of answers) step.waiting.delete(id)

@@ -1,6 +1,7 @@
 import type { Tiktoken } from 'tiktoken/lite'
 import { isObject, type JsonObject } from '../model/json.js'
 import type { HistoryMessage, Message } from '../model/message.js'
+import { imageTokens, sizeOf, sizeOfData } from './images.js'
 import { slicesOf } from './slices.js'
 
 /** The encodings that Turnlog counts with; other providers' tokens are estimated with the newer one. */
@@ -8,8 +9,8 @@ export type Encoding = 'cl100k_base' | 'o200k_base'
 
 /** Flat counts for what has no text, in tokens. */
 export interface FlatTokens {
-  /** An image in full detail whose size nobody told: OpenAI's 1024 × 1024. Default 765. */
-  readonly image: number
+  /** Every image in full detail; by its size where its data tells it, else 765 (1024 × 1024), when absent. Claude: 1,600. */
+  readonly image?: number
   /** An image asked for in low detail. Default 85. */
   readonly lowImage: number
   /** A part with sound. Default 500. */
@@ -26,7 +27,8 @@ const messageTokens = 3
 const nameTokens = 1
 const callTokens = 3
 
-const defaultFlat: FlatTokens = { image: 765, lowImage: 85, audio: 500, file: 2000 }
+const defaultFlat: FlatTokens = { lowImage: 85, audio: 500, file: 2000 }
+const usualImage = { width: 1024, height: 1024 }
 
 // Long enough to be worth a turn of the event loop, short enough that nobody notices.
 const busyMs = 2
@@ -181,7 +183,7 @@ function readContent(content: unknown, sum: Countable, flat: FlatTokens): void {
 
 function readPart(part: JsonObject, sum: Countable, flat: FlatTokens): void {
   const type = String(part.type)
-  if (type.includes('image')) sum.flat += detailOf(part) === 'low' ? flat.lowImage : flat.image
+  if (type.includes('image')) sum.flat += tokensOfImage(part, flat)
   else if (type.includes('audio')) sum.flat += flat.audio
   else if (type === 'file' || type === 'input_file' || type === 'document') sum.flat += flat.file
   else if (type.endsWith('tool_result')) readContent(part.content, sum, flat)
@@ -193,8 +195,12 @@ function readFields(part: JsonObject, sum: Countable, overhead: number): void {
   for (const [field, value] of Object.entries(part)) if (!uncounted.has(field)) readValue(value, sum)
 }
 
-const detailOf = ({ detail, image_url: image }: JsonObject): unknown =>
-  isObject(image) ? image.detail : detail
+function tokensOfImage({ detail, image_url: image, source }: JsonObject, flat: FlatTokens): number {
+  const { url, detail: wanted } = isObject(image) ? image : { url: image, detail }
+  if (wanted === 'low') return flat.lowImage
+  if (flat.image !== undefined) return flat.image
+  return imageTokens(sizeOf(url) ?? sizeOfData(isObject(source) ? source.data : undefined) ?? usualImage)
+}
 
 function readValue(value: unknown, sum: Countable): void {
   if (value === undefined || value === null) return

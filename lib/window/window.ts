@@ -2,7 +2,7 @@ import type { History, HistoryTurn } from '../model/history.js'
 import { countMessages } from '../model/history.js'
 import type { HistoryMessage, Message } from '../model/message.js'
 import { chunkEdge, longestStride } from './chunk.js'
-import { findBreaks, readSteps, withoutRepeated, type Pairs, type Step } from './pairs.js'
+import { findBreaks, readSteps, withoutDoubt, withoutRepeated, type Pairs, type Step } from './pairs.js'
 
 export type { Pairs } from './pairs.js'
 
@@ -135,10 +135,12 @@ function byExchange(turns: readonly HistoryTurn[]): Exchanges {
   return exchanges
 }
 
-function readRunning({ exchange, question, pairs }: WindowRequest, exchanges: Exchanges): Running {
-  const stored = exchanges.get(exchange ?? Number.NaN) ?? []
+function readRunning(request: WindowRequest, exchanges: Exchanges): Running {
+  const { exchange = Infinity, history, question, pairs } = request
+  const stored = exchanges.get(exchange) ?? []
   const { turns, repaired } = settle(stored, question, pairs)
-  const { opening, steps } = readSteps(turns, pairs)
+  const all = readSteps(turns, pairs)
+  const { opening, steps } = exchange < history.from ? withoutDoubt(all, pairs) : all
   const newest = steps.at(-1)
   const read = opening.length + steps.reduce((sum, step) => sum + step.messages.length, 0)
   return {

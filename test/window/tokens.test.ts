@@ -273,6 +273,23 @@ describe('tokens', () => {
     )
   })
 
+  it('counts an image by the size that its data tells', async () => {
+    const tokens = (part: object) => counter.message({ role: 'user', content: [part] })
+    const png = (width: number, height: number): string => {
+      const head = Buffer.alloc(33)
+      head.write('\x89PNG\r\n\x1a\n', 'latin1')
+      head.writeUInt32BE(width, 16)
+      head.writeUInt32BE(height, 20)
+      return head.toString('base64')
+    }
+    const url = `data:image/png;base64,${png(2048, 4096)}`
+    expect(await tokens({ type: 'image_url', image_url: { url } })).to.equal(4 + 1105)
+    expect(await tokens({ type: 'image_url', image_url: { url, detail: 'low' } })).to.equal(4 + 85)
+    expect(await tokens({ type: 'input_image', image_url: url })).to.equal(4 + 1105)
+    const source = { type: 'base64', media_type: 'image/png', data: png(512, 512) }
+    expect(await tokens({ type: 'image', source })).to.equal(4 + 255)
+  })
+
   it('counts what other providers say in blocks', async () => {
     const input = { city: 'Rome' }
     const use = { role: 'assistant', content: [{ type: 'tool_use', id: 'toolu_1', name: 'look', input }] }

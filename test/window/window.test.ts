@@ -200,6 +200,19 @@ describe('window', () => {
     expect(window.trimmedBy).to.equal('messages')
   })
 
+  it('does not join a call to results from behind the cut, where ids are used again', () => {
+    const call = (step: number): Message => ({ ...calls('call_0'), content: `step ${step}` })
+    const turns = [
+      aTurn(1, 1, [user('q'), call(1)]),
+      aTurn(7, 1, [result('call_0'), call(7)]),
+      aTurn(8, 1, [result('call_0'), call(8)]),
+    ]
+    const request = { exchange: 1, question: held([result('call_0')]) }
+    const window = cut({ ...request, history: aHistory(turns, { from: 9 }) })
+    expect(window.history).to.deep.equal([user('q'), call(7), result('call_0'), call(8)])
+    expect(cut({ ...request, history: aHistory(turns) }).history).to.have.length(6)
+  })
+
   it('drops a stored result whose call is not in its step', () => {
     const history = aHistory([aTurn(1, 1, [user('q'), calls('c1'), result('c1'), result('c7'), calls('c2')])])
     const window = cut({ history, exchange: 1, question: held([result('c2')]) })
