@@ -302,10 +302,16 @@ export function withoutControls(body: JsonObject): JsonObject {
 
 const counted = (message: Message): HistoryMessage => ({ message })
 
-const fingerprint = ({ body, question }: Asked): string =>
-  createHash('sha256')
-    .update(canonicalJson(body ?? question))
+/** Fields that say how the answer is to come and not which: a retry may ask for the same answer in the other shape. */
+const shapeFields: ReadonlySet<string> = new Set(['stream', 'stream_options'])
+
+function fingerprint({ body, question, request }: Asked): string {
+  const asked = Object.entries(body ?? question).filter(([name]) => !shapeFields.has(name))
+  const regenerate = request.body?.['regenerate'] === true
+  return createHash('sha256')
+    .update(canonicalJson([Object.fromEntries(asked), regenerate]))
     .digest('hex')
+}
 
 function receiptOf(window: Window, source: Receipt['source']): Receipt {
   const { injected, dropped, trimmedBy, repaired } = window

@@ -1,5 +1,6 @@
 import { freshCore, type FreshCore } from '../services/core.js'
 import { frameworks } from './frameworks.js'
+import { keepsKeys } from './idempotency.js'
 import { remembersAnswers } from './suite.js'
 
 for (const framework of frameworks) {
@@ -10,5 +11,6 @@ for (const framework of frameworks) {
     })
     after(() => core.end())
     remembersAnswers(framework, () => core.turnlog)
+    describe('an idempotency key', () => keepsKeys(framework, () => core.turnlog))
   })
 }

@@ -311,46 +311,6 @@ export function remembersAnswers(framework: Framework, core: () => Turnlog): voi
     })
   })
 
-  describe('an idempotency key', () => {
-    it('gives the stored answer again, as JSON and as a stream, without the provider', async () => {
-      const session = await newSession()
-      let calls = 0
-      const url = await start({
-        provider: () => {
-          calls++
-          return jsonAnswer('only once')
-        },
-      })
-      const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', defaultHeaders: user, maxRetries: 0 })
-      const body = {
-        model: 'gpt-4o',
-        messages: [{ role: 'user' as const, content: 'pay' }],
-        session_id: session,
-      }
-      const headers = { 'Idempotency-Key': 'order-1' }
-      const first = await client.chat.completions.create(body, { headers })
-      const { data, response } = await client.chat.completions.create(body, { headers }).withResponse()
-      expect(response.headers.get('idempotent-replayed')).to.equal('true')
-      expect(data).to.deep.equal(first)
-      const stream = await client.chat.completions.create(
-        { ...body, stream: true },
-        { headers: { 'Idempotency-Key': 'order-2' } },
-      )
-      for await (const _ of stream);
-      expect(calls).to.equal(2)
-    })
-
-    it('used with another body is refused', async () => {
-      const session = await newSession()
-      const url = await start({ provider: () => jsonAnswer('a') })
-      const headers = { 'idempotency-key': 'k' }
-      await (await ask(url, question(session, 'one'), headers)).text()
-      const response = await ask(url, question(session, 'another'), headers)
-      expect(response.status).to.equal(422)
-      expect(await response.json()).to.have.nested.property('error.code', 'idempotency_key_reused')
-    })
-  })
-
   describe('the official client', () => {
     it('creates completions with session_id in the body, streaming and not', async () => {
       const session = await newSession()
@@ -425,17 +385,5 @@ export function remembersAnswers(framework: Framework, core: () => Turnlog): voi
         'invalid_request',
       ])
     })
-  })
-
-  it('creates a session for "new", the same one for the same key', async () => {
-    const url = await start({ provider: () => jsonAnswer('hello') })
-    const first = await ask(url, question('new', 'hi'), { 'idempotency-key': 'once' })
-    const second = await ask(url, question('new', 'hi'), { 'idempotency-key': 'once' })
-    const other = await ask(url, question('new', 'hi'))
-    const ids = [first, second, other].map((response) => response.headers.get('x-session-id'))
-    expect(ids[0]).to.match(/^sess_/)
-    expect(ids[1]).to.equal(ids[0])
-    expect(ids[2]).to.not.equal(ids[0])
-    expect(await said(ids[0]!)).to.deep.equal(['done user: hi', 'done assistant: hello'])
   })
 }
