@@ -121,8 +121,11 @@ export class TokenCounter {
     let tokens = flat
     let since = performance.now()
     for (const text of texts) {
+      let before = { slice: '', tokens: 0 }
       for (const slice of slicesOf(text)) {
-        tokens += tiktoken.encode_ordinary(slice).length
+        // What is costly to count is mostly the same again.
+        if (slice !== before.slice) before = { slice, tokens: tiktoken.encode_ordinary(slice).length }
+        tokens += before.tokens
         if (performance.now() - since < busyMs) continue
         await new Promise((resolve) => setImmediate(resolve))
         since = performance.now()

@@ -20,6 +20,7 @@ describe('images', () => {
     expect(imageTokens({ width: 1024, height: 1024 })).to.equal(765)
     expect(imageTokens({ width: 2048, height: 4096 })).to.equal(1105)
     expect(imageTokens({ width: 512, height: 512 })).to.equal(255)
+    expect(imageTokens({ width: 4096, height: 512 })).to.equal(765)
   })
 
   it('tell their size in a JPEG, behind its tables', () => {
