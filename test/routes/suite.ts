@@ -1,3 +1,4 @@
+import { anything } from './anything.js'
 import { bodies } from './bodies.js'
 import { errors } from './errors.js'
 import type { Framework } from './framework.js'
@@ -22,5 +23,6 @@ export function sessionRoutesSuite(framework: Framework): void {
     bodies(stage)
     ownership(stage)
     errors(stage)
+    anything(stage)
   })
 }
