@@ -31,6 +31,13 @@ export async function readJsonBody(
 /** A body without bytes ends without ever having been read from. */
 const wasRead = (request: IncomingMessage): boolean => request.readableDidRead || request.readableEnded
 
+/** Whether a request says that its body is JSON. */
+export const isJson = ({
+  'content-type': type,
+}: {
+  readonly [name: string]: string | string[] | undefined
+}): boolean => typeof type === 'string' && jsonType.test(type)
+
 const isEmpty = (parsed: unknown): boolean => isObject(parsed) && Object.keys(parsed).length === 0
 
 const hasBody = ({ headers }: IncomingMessage): boolean =>
@@ -74,9 +81,8 @@ function parseBytes(bytes: Buffer, request: IncomingMessage): unknown {
 }
 
 function checkType({ headers }: IncomingMessage): void {
-  const type = headers['content-type']
-  if (type !== undefined && jsonType.test(type)) return
-  throw new InvalidRequest(`Content-Type must be application/json, got ${show(type)}.`)
+  if (isJson(headers)) return
+  throw new InvalidRequest(`Content-Type must be application/json, got ${show(headers['content-type'])}.`)
 }
 
 function checkEncoding({ headers }: IncomingMessage): void {

@@ -1,4 +1,5 @@
 import type { Format, JsonObject, Turn, Turnlog } from '../lib/index.js'
+import { isJson } from './body.js'
 import { HistoryUnavailable, InvalidRequest, isObject, Misconfigured, withoutControls } from '../lib/index.js'
 
 /** A header's values as Node gives them. */
@@ -46,7 +47,7 @@ export async function prepareCompletion(
   options: CompletionOptions,
 ): Promise<Prepared> {
   const { body } = request
-  if (body === undefined && hasBody(request.headers)) throw unparsed()
+  if (body === undefined && hasJsonBody(request.headers)) throw unparsed()
   const sessionId = request.sessionId ?? (isObject(body) ? body.session_id : undefined)
   if (sessionId === undefined || sessionId === null) return { kind: 'untouched' }
   if (!isObject(body)) throw new InvalidRequest('The request body must be a JSON object.')
@@ -105,8 +106,10 @@ function idempotencyKey(header: string | string[] | undefined, field: unknown): 
   })
 }
 
-const hasBody = (headers: Headers): boolean =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+/** Any other body carries no session_id, and is none of ours. */
+const hasJsonBody = (headers: Headers): boolean =>
+  isJson(headers) &&
+  (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
 
 const unparsed = (): Misconfigured =>
   new Misconfigured(

@@ -31,10 +31,10 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
   const onEncoded = warnOnce()
 
   return async function remember(req: Request, res: Response, next: NextFunction): Promise<void> {
-    if (options.skip?.(req)) return next()
     const gone = new AbortController()
     const onGone = (): void => gone.abort(new Error('The client is gone.'))
     try {
+      if (options.skip?.(req)) return next()
       const prepared = await prepareCompletion(
         (request) => turnlog.begin(request),
         {

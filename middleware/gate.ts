@@ -6,6 +6,7 @@ export interface AnswerHead {
   readonly status: number
   readonly contentType: string | undefined
   readonly contentEncoding: string | undefined
+  readonly contentLength: string | undefined
 }
 
 export interface GateOptions {
@@ -22,6 +23,8 @@ export class Gate {
   readonly #decoder: Decoder | undefined
   /** Whether the client reads plain Server-Sent Events, in which a comment may stand. */
   readonly #mayComment: boolean = false
+  /** With this many bytes the answer is whole for the client, whether its end is called or not. */
+  readonly #length: number
   #held: Buffer[] = []
   #fed = 0
   #passed = 0
@@ -37,6 +40,7 @@ export class Gate {
     first: Buffer,
     options: GateOptions,
   ) {
+    this.#length = Number(head.contentLength ?? Infinity)
     // A redirect or a provider's error is no answer: nothing is recorded, and the turn ends as failed.
     if (head.status >= 300 || head.status === 204 || turn.status !== 'open') return
     const encoding = (head.contentEncoding ?? 'identity').toLowerCase()
@@ -51,11 +55,10 @@ export class Gate {
     if (!this.#decoder) this.#recorder = undefined
   }
 
-  /** The provider's last word was seen: `settle` before anything else passes. */
+  /** The provider's last word was seen, or the last byte: `settle` before anything else passes. */
   get ending(): boolean {
-    return (
-      !this.#settled && !this.#decoder && this.#recorder !== undefined && this.#recorder.outcome !== 'more'
-    )
+    if (this.#settled || this.#decoder || !this.#recorder) return false
+    return this.#recorder.outcome !== 'more' || this.#fed >= this.#length
   }
 
   feed(bytes: Buffer): void {

@@ -1,7 +1,9 @@
 import type { ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
 
 import type { Turn } from '../lib/index.js'
 import { Gate, type GateOptions } from './gate.js'
+import { keepHead } from './head.js'
 
 type Callback = (error?: Error | null) => void
 
@@ -32,6 +34,8 @@ class Tap {
   #gate: Gate | undefined
   /** What the handler does while the end waits; `undefined` when nothing waits. */
   #waiting: Waiting[] | undefined
+  /** Brings the head back to what it was when the waiting end was called. */
+  #restoreHead = (): void => undefined
   #owesDrain = false
   #ended = false
 
@@ -45,7 +49,7 @@ class Tap {
     // The client may have gone while the turn began.
     if (res.closed) queueMicrotask(() => this.#onClose())
     else res.once('close', () => this.#onClose())
-    res.on('unpipe', (source: NodeJS.ReadableStream) => this.#readOn(source))
+    res.on('unpipe', (source: Readable) => this.#readOn(source))
   }
 
   readonly write = (chunk: unknown, ...rest: unknown[]): boolean => {
@@ -53,6 +57,7 @@ class Tap {
     const callback = callbackOf(rest)
     if (bytes === undefined || this.#ended) return this.#originalWrite(chunk, ...rest)
     if (this.#waiting) return this.#wait({ end: false, bytes, callback })
+    if (bytes.length === 0) return this.#pass(bytes, callback)
     const gate = this.#gateFor(bytes)
     gate.feed(bytes)
     const more = this.#pass(gate.take(), callback)
@@ -63,6 +68,7 @@ class Tap {
   readonly end = (...args: unknown[]): ServerResponse => {
     if (this.#ended) return this.#originalEnd(...args)
     const bytes = bytesOf(args[0], args[1])
+    if (!bytes && !isNothing(args[0])) return this.#originalEnd(...args)
     const last = { end: true, bytes, callback: callbackOf(args) }
     if (this.#waiting) {
       this.#wait(last)
@@ -84,6 +90,7 @@ class Tap {
         status: res.statusCode,
         contentType: headerText(res.getHeader('content-type')),
         contentEncoding: headerText(res.getHeader('content-encoding')),
+        contentLength: headerText(res.getHeader('content-length')),
       },
       first,
       this.options,
@@ -93,12 +100,26 @@ class Tap {
 
   #settle(gate: Gate): void {
     this.#waiting = []
-    void gate.settle().then((rest) => this.#resume(gate, rest))
+    gate
+      .settle()
+      .then((rest) => this.#resume(gate, rest))
+      // Such as a head that Node refuses to write: nobody is left to throw it at.
+      .catch((fault: unknown) => this.res.destroy(fault as Error))
   }
 
   #wait(call: Waiting): boolean {
+    if (this.#waiting?.some(({ end }) => end)) return this.#refuse(call)
+    if (call.end) this.#restoreHead = keepHead(this.res)
     this.#waiting?.push(call)
     return this.#owe()
+  }
+
+  /** The first end counts. What follows it is told so, as Node does, but takes nothing down. */
+  #refuse({ end, bytes, callback }: Waiting): false {
+    if (!callback) return false
+    if (end && !bytes) this.res.on('finish', callback)
+    else process.nextTick(callback, writeAfterEnd())
+    return false
   }
 
   #owe(): false {
@@ -110,6 +131,7 @@ class Tap {
   #resume(gate: Gate, rest: Buffer): void {
     const waiting = this.#waiting ?? []
     this.#waiting = undefined
+    this.#restoreHead()
     if (!this.res.headersSent) this.res.setHeader('X-History-Stored', storedHeader(gate))
     const [first] = waiting
     if (first?.end) return this.#finish(joined(rest, first.bytes), first.callback)
@@ -128,10 +150,11 @@ class Tap {
     else this.#originalEnd(...(bytes && bytes.length > 0 ? [bytes, callback] : [callback]))
   }
 
+  /** A write without bytes passes too: it sends the head, and its callback keeps its place. */
   #pass(bytes: Buffer, callback: Callback | undefined): boolean {
-    if (bytes.length > 0 && !this.#isGone) return this.#originalWrite(bytes, callback)
+    if (!this.#isGone) return this.#originalWrite(bytes, callback)
     if (callback) process.nextTick(callback)
-    return !this.res.writableNeedDrain
+    return true
   }
 
   /** In `finish` the handler goes on as if the client were there. */
@@ -141,15 +164,24 @@ class Tap {
 
   #onClose(): void {
     if (this.#ended || this.#waiting) return
-    if (this.options.onDisconnect === 'abort') this.options.onGone()
+    if (this.options.onDisconnect === 'abort') return this.options.onGone()
+    // With `finish` the handler goes on, also where it waits for the socket to drain.
+    this.res.emit('drain')
   }
 
   /** A pipe lets go of a response that has closed; with `finish` its source is read to the end all the same. */
-  #readOn(source: NodeJS.ReadableStream): void {
+  #readOn(source: Readable): void {
     if (!this.#isGone || this.#ended) return
+    // A pipeline destroys its source: there is no more to come.
+    if (source.destroyed) return this.#breakOff()
     source.on('data', (chunk: unknown) => this.write(chunk))
     source.once('end', () => this.end())
+    source.once('close', () => this.#breakOff())
     source.resume()
+  }
+
+  #breakOff(): void {
+    if (!this.#ended && !this.#waiting) void this.turn.interrupt()
   }
 }
 
@@ -159,6 +191,12 @@ const storedHeader = (gate: Gate): string => {
   if (gate.stored === 'stored') return 'true'
   return gate.stored === 'deferred' ? 'deferred' : 'false'
 }
+
+const writeAfterEnd = (): Error =>
+  Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
+
+const isNothing = (chunk: unknown): boolean =>
+  chunk === undefined || chunk === null || typeof chunk === 'function'
 
 const joined = (rest: Buffer, more: Buffer | undefined): Buffer => (more ? Buffer.concat([rest, more]) : rest)
 

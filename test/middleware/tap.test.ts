@@ -1,0 +1,289 @@
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { expect } from 'chai'
+import express, { type NextFunction, type Request, type Response } from 'express'
+import express4 from 'express4'
+
+import { remember } from '../../middleware/express.js'
+import type { RememberOptions } from '../../middleware/options.js'
+import { freshCore, type FreshCore } from '../services/core.js'
+import { chunk, doneEvent, jsonAnswer, streamAnswer } from './answers.js'
+import { rawPost } from './raw.js'
+
+type Handler = (req: Request, res: Response, next: NextFunction) => void | Promise<void>
+
+/** What handlers of real hosts do to a response, and what must come of it. */
+describe('a tapped response', () => {
+  let core: FreshCore
+  let stop: (() => Promise<void>) | undefined
+  before(async () => {
+    core = await freshCore()
+  })
+  after(async () => {
+    await core.end()
+  })
+  afterEach(async () => {
+    await stop?.()
+    stop = undefined
+  })
+
+  async function serve(
+    handler: Handler,
+    options: Partial<RememberOptions<Request>> = {},
+    create: typeof express = express,
+  ): Promise<string> {
+    const app = create()
+    app.set('env', 'test')
+    app.use(create.json() as express.RequestHandler)
+    app.post('/v1', remember(core.turnlog, { userId: () => 'ann', ...options }), handler)
+    const server = app.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    stop = async () => {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    }
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+
+  const newSession = async (): Promise<string> => (await core.turnlog.sessions.create({ userId: 'ann' })).id
+
+  const question = (session_id: string, more: object = {}): string =>
+    JSON.stringify({ session_id, messages: [{ role: 'user', content: 'hi' }], ...more })
+
+  const ask = (url: string, session: string): Promise<globalThis.Response> =>
+    fetch(`${url}/v1`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: question(session),
+      signal: AbortSignal.timeout(5_000),
+    })
+
+  const said = async (sessionId: string): Promise<string[]> => {
+    const page = await core.turnlog.messages.list({ userId: 'ann', sessionId })
+    return page!.data.map(({ status, message }) => `${status} ${message.role}: ${String(message.content)}`)
+  }
+
+  /** Polls: what is waited for happens after the client has gone. */
+  async function closed(sessionId: string): Promise<string[]> {
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const found = await said(sessionId)
+      if (!found.some((line) => line.startsWith('open'))) return found
+      await sleep(10)
+    }
+    return said(sessionId)
+  }
+
+  describe('whose handler goes on after its end', () => {
+    const answer = jsonAnswer('kept')
+    const wholeAnswer = async (handler: Handler): Promise<void> => {
+      const session = await newSession()
+      const url = await serve(handler)
+      const response = await ask(url, session)
+      expect(response.status).to.equal(200)
+      expect(response.headers.get('content-type')).to.equal('application/json; charset=utf-8')
+      expect(response.headers.get('x-history-stored')).to.equal('true')
+      expect(await response.text()).to.equal(answer.text)
+      expect(await said(session)).to.deep.equal(['done user: hi', 'done assistant: kept'])
+    }
+
+    it('is answered as it was ended when the handler throws then', async () => {
+      await wholeAnswer((_req, res) => {
+        res.json(JSON.parse(answer.text))
+        throw new Error('the log is full')
+      })
+    })
+
+    it('is answered as it was ended when another answer follows', async () => {
+      await wholeAnswer((_req, res) => {
+        res.json(JSON.parse(answer.text))
+        res.status(500).set('x-late', 'yes').json({ error: 'too late, and of another length' })
+      })
+    })
+
+    it('does not get what is written then, and the writer is told', async () => {
+      let told: Error | null | undefined
+      await wholeAnswer(async (_req, res) => {
+        res.json(JSON.parse(answer.text))
+        told = await new Promise((resolve) => res.write('more', resolve))
+      })
+      expect(told).to.have.property('code', 'ERR_STREAM_WRITE_AFTER_END')
+    })
+  })
+
+  it('whose head cannot be written ends, and the process lives', async () => {
+    const session = await newSession()
+    const url = await serve((_req, res) => {
+      res.statusMessage = 'not\na message'
+      res.json(JSON.parse(jsonAnswer('x').text))
+    })
+    const error: unknown = await ask(url, session).catch((fault: unknown) => fault)
+    expect(error).to.be.instanceOf(TypeError)
+  })
+
+  it('refuses to end with what is no text and no bytes, as Node does', async () => {
+    const session = await newSession()
+    const url = await serve((_req, res) => void res.end(42))
+    expect((await ask(url, session)).status).to.equal(500)
+    expect(await closed(session)).to.deep.equal(['failed user: hi'])
+  })
+
+  it('sends its head with the first write, though the bytes are held', async () => {
+    const session = await newSession()
+    let sent: boolean | undefined
+    const url = await serve((_req, res) => {
+      res.setHeader('content-type', 'text/event-stream')
+      res.write('data: {"half')
+      sent = res.headersSent
+      res.end('')
+    })
+    await (await ask(url, session)).text()
+    expect(sent).to.equal(true)
+  })
+
+  it('is told by its first byte, not by an empty write before it', async () => {
+    const session = await newSession()
+    const url = await serve((_req, res) => {
+      res.write('')
+      res.end(streamAnswer('found').text)
+    })
+    await (await ask(url, session)).text()
+    expect(await said(session)).to.deep.equal(['done user: hi', 'done assistant: found'])
+  })
+
+  it('is whole for the client with its last counted byte, though its end is never called', async () => {
+    const session = await newSession()
+    const { text, type } = jsonAnswer('counted')
+    const url = await serve((_req, res) => {
+      res.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(text) })
+      res.write(text)
+    })
+    expect(await (await ask(url, session)).text()).to.equal(text)
+    expect(await said(session)).to.deep.equal(['done user: hi', 'done assistant: counted'])
+  })
+
+  it('keeps the order of bytes and callbacks that a handler of any taste makes', async () => {
+    const session = await newSession()
+    const order: number[] = []
+    const url = await serve((_req, res) => {
+      res.setHeader('content-type', 'text/event-stream')
+      res.write(new Uint8Array(Buffer.from(chunk({ role: 'assistant', content: 'a' }))), () => order.push(1))
+      res.write(Buffer.from(chunk({ content: 'é' })).toString('base64'), 'base64', () => order.push(2))
+      res.write('', () => order.push(3))
+      res.write(Buffer.from(chunk({}, 'stop') + doneEvent).toString('hex'), 'hex', () => order.push(4))
+      res.write(': after\n\n', () => order.push(5))
+      res.end(Buffer.from(': end\n\n'), () => order.push(6))
+    })
+    const text = await (await ask(url, session)).text()
+    expect(text).to.equal(
+      chunk({ role: 'assistant', content: 'a' }) +
+        chunk({ content: 'é' }) +
+        chunk({}, 'stop') +
+        doneEvent +
+        ': after\n\n: end\n\n',
+    )
+    await sleep(20)
+    expect(order).to.deep.equal([1, 2, 3, 4, 5, 6])
+    expect(await said(session)).to.deep.equal(['done user: hi', 'done assistant: aé'])
+  })
+
+  it('keeps its trailers', async () => {
+    const session = await newSession()
+    const url = await serve((_req, res) => {
+      res.setHeader('content-type', 'text/event-stream')
+      res.setHeader('trailer', 'x-sum')
+      res.write(streamAnswer('t').text)
+      res.addTrailers({ 'x-sum': '42' })
+      res.end()
+    })
+    const call = request(`${url}/v1`, { method: 'POST', headers: { 'content-type': 'application/json' } })
+    call.end(question(session))
+    const [response] = (await once(call, 'response')) as [IncomingMessage]
+    for await (const _ of response);
+    expect(response.trailers).to.deep.equal({ 'x-sum': '42' })
+  })
+
+  describe("with onDisconnect 'finish', whose client is gone", () => {
+    const goneAfter = async (text: string, handler: Handler): Promise<string[]> => {
+      const session = await newSession()
+      const url = await serve(handler, { onDisconnect: 'finish' })
+      const exchange = rawPost(url, '/v1', {}, question(session))
+      await exchange.until(text)
+      exchange.socket.destroy()
+      return closed(session)
+    }
+
+    it('is closed when its pipeline gives up', async () => {
+      const lines = await goneAfter('Once', async (_req, res) => {
+        res.setHeader('content-type', 'text/event-stream')
+        async function* story(): AsyncGenerator<string> {
+          yield chunk({ role: 'assistant', content: 'Once' })
+          for (;;) {
+            await sleep(20)
+            yield chunk({ content: '.' })
+          }
+        }
+        await pipeline(Readable.from(story()), res).catch(() => undefined)
+      })
+      expect(lines[0]).to.equal('interrupted user: hi')
+    })
+
+    it('is read to its end from a pipe', async () => {
+      const lines = await goneAfter('Once', (_req, res) => {
+        res.setHeader('content-type', 'text/event-stream')
+        async function* story(): AsyncGenerator<string> {
+          yield chunk({ role: 'assistant', content: 'Once' })
+          await sleep(100)
+          yield chunk({ content: ' upon' })
+          yield chunk({}, 'stop') + doneEvent
+        }
+        Readable.from(story()).pipe(res)
+      })
+      expect(lines).to.deep.equal(['done user: hi', 'done assistant: Once upon'])
+    })
+
+    it('lets a handler go on that waits for the socket to drain', async () => {
+      const piece = chunk({ content: 'x'.repeat(65_536) })
+      const lines = await goneAfter('HTTP/1.1', async (_req, res) => {
+        res.setHeader('content-type', 'text/event-stream')
+        for (let index = 0; index < 200; index++) {
+          if (!res.write(piece)) await once(res, 'drain')
+          if (index === 100) await sleep(50)
+        }
+        res.end(chunk({}, 'stop') + doneEvent)
+      })
+      expect(lines[0]).to.equal('done user: hi')
+    })
+  })
+
+  describe('of a request that is none of ours', () => {
+    for (const type of [
+      'text/plain',
+      'multipart/form-data; boundary=x',
+      'application/x-www-form-urlencoded',
+    ]) {
+      it(`passes with a body of ${type.split(';')[0]!}`, async () => {
+        const url = await serve((req, res) => void res.json({ body: req.body ?? null }))
+        const response = await fetch(`${url}/v1`, {
+          method: 'POST',
+          headers: { 'content-type': type },
+          body: 'x',
+        })
+        expect(response.status).to.equal(200)
+      })
+    }
+  })
+
+  it('of Express 4 answers 500 when a function of the host throws', async () => {
+    const skip = (): boolean => {
+      throw new Error('skip is broken')
+    }
+    const url = await serve((_req, res) => void res.end(), { skip }, express4 as unknown as typeof express)
+    expect((await ask(url, 'any')).status).to.equal(500)
+  })
+})
