@@ -286,7 +286,10 @@ describe('window', () => {
         const window = cut({ ...request, history, limit })
         expectWhole({ ...request, history }, limit, window)
         // An exchange longer than the limit was cut by whole turns, which may part the oldest step that would fit.
-        if (stored(request) <= limit) expect(window.history).to.deep.equal(cut({ ...request, limit }).history)
+        if (stored(request) > limit) return
+        expect(window.history).to.deep.equal(cut({ ...request, limit }).history)
+        const chunked = { ...request, limit, trim: 'chunked' } as const
+        expect(cut({ ...chunked, history }).history).to.deep.equal(cut(chunked).history)
       }),
       { numRuns: 1500 },
     )
