@@ -25,6 +25,7 @@ export async function openHosts(knex: Knex): Promise<Opened> {
 
 /** A connection that is not there by then is given up, and its socket with it. */
 const connectMs = 5_000
+const acquireMs = 15_000
 
 /** Connections of our own, at most so many, none while idle. */
 export async function openOwn(connection: object, most: number): Promise<Opened> {
@@ -33,6 +34,8 @@ export async function openOwn(connection: object, most: number): Promise<Opened>
     client: 'pg',
     connection: { connectionTimeoutMillis: connectMs, keepAlive: true, ...connection },
     pool: { min: 0, max: most },
+    // Longer than any deadline of ours: a wait that nobody waits for any more ends with it.
+    acquireConnectionTimeout: acquireMs,
     log: silent,
   })
   return { knex, owned: true, builder: makeKnex({ client: 'pg' }) }

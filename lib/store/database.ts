@@ -59,6 +59,9 @@ const nativeOf = (sql: Knex, build: Build): Statement => {
 /** Unnamed statements on connections of Knex's pool, with deadlines of our own. */
 export class Database {
   private opening: Promise<Opened> | undefined
+  private closed = false
+  /** Every call that holds a connection or waits for one. */
+  private readonly running = new Set<Promise<unknown>>()
 
   constructor(
     private readonly open: () => Promise<Opened>,
@@ -106,8 +109,10 @@ export class Database {
     })
   }
 
-  /** End the connections that are ours. */
+  /** End the connections that are ours, once the calls that use them are through. Later calls are refused. */
   async close(): Promise<void> {
+    this.closed = true
+    await Promise.allSettled(this.running)
     const opened = await this.opening?.catch(() => undefined)
     if (opened?.owned === true) await opened.knex.destroy()
   }
@@ -134,6 +139,16 @@ export class Database {
   }
 
   private async connected<Outcome>(
+    knex: Knex,
+    work: (connection: Connection) => Promise<Outcome>,
+  ): Promise<Outcome> {
+    if (this.closed) throw new HistoryUnavailable(undefined, 'The store is closed.')
+    const call = this.hold(knex, work)
+    this.running.add(call)
+    return call.finally(() => this.running.delete(call))
+  }
+
+  private async hold<Outcome>(
     knex: Knex,
     work: (connection: Connection) => Promise<Outcome>,
   ): Promise<Outcome> {

@@ -79,7 +79,7 @@ function checkDatabase({ database }: PostgresOptions): void {
   if (typeof database === 'string' && database !== '') return
   if (isKnex(database)) {
     const { driverName } = database.client as { driverName?: string }
-    if (driverName === 'pg') return
+    if (driverName === 'pg' || driverName === 'cockroachdb') return
     throw new Misconfigured(
       `database: a Knex instance must have the client "pg", got ${JSON.stringify(driverName)}.`,
     )

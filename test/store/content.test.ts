@@ -1,11 +1,10 @@
 import { expect } from 'chai'
 import { assert, asyncProperty, jsonValue, string } from 'fast-check'
-import knex from 'knex'
 
 import type { HistoryMessage, Message } from '../../lib/model/message.js'
 import { PostgresStore } from '../../lib/store/postgres.js'
-import { migrate } from '../../migrations/index.js'
 import { freshDatabase } from '../services/postgres.js'
+import { migrateAt } from './migrated.js'
 import { aSession, ask } from './asking.js'
 
 const picture = { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA', detail: 'low' } }
@@ -44,14 +43,12 @@ describe('store: content', function () {
   let store: PostgresStore
   before(async () => {
     database = await freshDatabase()
-    const own = knex({ client: 'pg', connection: database.url })
-    await migrate(own)
-    await own.destroy()
+    await migrateAt(database.url)
     store = new PostgresStore({ database: database.url })
   })
   after(async () => {
-    await store.close()
-    await database.drop()
+    await store?.close()
+    await database?.drop()
   })
 
   /** Store the message in every place that a message has, and read it in every way. */

@@ -27,8 +27,8 @@ describe('store: plans', function () {
     await migrate(admin)
   })
   after(async () => {
-    await admin.destroy()
-    await database.drop()
+    await admin?.destroy()
+    await database?.drop()
   })
 
   /** What a statement reads, by the server's own counters: rows by index, and scans of whole tables. */

@@ -35,9 +35,9 @@ describe('store: races', function () {
     await Promise.all(stores.map((store) => store.close()))
   })
   after(async () => {
-    await proxy.stop()
-    await admin.destroy()
-    await database.drop()
+    await proxy?.stop()
+    await admin?.destroy()
+    await database?.drop()
   })
 
   const aStore = (url = database.url, limits: StoreLimits = {}): PostgresStore => {
@@ -214,6 +214,17 @@ describe('store: races', function () {
     proxy.refuse(true)
     proxy.refuse(false)
     expect((await ask(store, session)).turn).to.equal(1)
+  })
+
+  it('finishes the calls that it has when it is closed, and refuses later ones', async () => {
+    const store = aStore()
+    const session = await aSession(store)
+    const running = [store.findSession(session), begun(store, aBegin(session))]
+    await new Promise(setImmediate)
+    await store.close()
+    expect(await Promise.all(running)).to.have.length(2)
+    expect(await fault(store.findSession(session))).to.match(/The store is closed/)
+    expect(await fault(store.beginTurn(aBegin(session)))).to.match(/The store is closed/)
   })
 
   it('runs a begin once that was given up while it waited for the row', async () => {

@@ -5,6 +5,7 @@ import { EmbeddedStore } from '../../lib/store/embedded.js'
 import { PostgresStore } from '../../lib/store/postgres.js'
 import { migrate } from '../../migrations/index.js'
 import { freshDatabase } from '../services/postgres.js'
+import { migrateAt } from './migrated.js'
 import { storeContract } from './contract.js'
 
 interface Watched {
@@ -48,8 +49,8 @@ describe('postgres', () => {
     host.statements.length = 0
   })
   after(async () => {
-    await host.knex.destroy()
-    await database.drop()
+    await host?.knex.destroy()
+    await database?.drop()
   })
 
   storeContract({
@@ -60,9 +61,7 @@ describe('postgres', () => {
   storeContract({
     name: 'postgres, by URL, single calls',
     start: async () => {
-      const own = knex({ client: 'pg', connection: database.url })
-      await migrate(own)
-      await own.destroy()
+      await migrateAt(database.url)
       return new PostgresStore({ database: database.url, single: true })
     },
   })
