@@ -75,11 +75,12 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
 
   let closing: Promise<void> | undefined
   async function shutDown(drainMs: number): Promise<void> {
-    beginning.close()
+    const begun = beginning.close()
     const drained = new AbortController()
     const late = sleep(drainMs, undefined, { signal: drained.signal }).catch(() => undefined)
-    await Promise.race([Promise.all([...beginning.open].map((turn) => turn.ended)), late])
+    await Promise.race([begun.then(() => Promise.all([...beginning.open].map((turn) => turn.ended))), late])
     drained.abort()
+    await begun
     const reason = new TurnlogError('closing', 503, 'The server is shutting down.')
     await Promise.all([...beginning.open].map((turn) => turn.abandon(reason)))
     await ending.deferred.close()

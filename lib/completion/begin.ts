@@ -10,7 +10,7 @@ import {
   TurnInProgress,
   type TurnlogError,
 } from '../model/errors.js'
-import { countMessages, type History } from '../model/history.js'
+import { countMessages, privateRevision, type History, type HistoryTurn } from '../model/history.js'
 import {
   checkSessionId,
   checkUserId,
@@ -28,6 +28,7 @@ import type { Format, Question } from '../wire/format.js'
 import type { Ending } from './ending.js'
 import type { RecorderOptions } from './recorder.js'
 import { OpenTurn, ReplayedTurn, type Replayed, type Turn } from './turn.js'
+import { waitForTurns } from './waiting.js'
 
 /** What a turn asks, and for whom. */
 export interface BeginRequest {
@@ -84,7 +85,8 @@ const longestKey = 255
 
 export class Beginning {
   readonly open = new Set<OpenTurn>()
-  #closed = false
+  readonly #closing = new AbortController()
+  readonly #begins = new Set<Promise<Turn>>()
 
   constructor(
     private readonly store: Store,
@@ -93,15 +95,21 @@ export class Beginning {
     private readonly options: BeginOptions,
   ) {}
 
-  /** From now on nothing begins. */
-  close(): void {
-    this.#closed = true
+  /** From now on nothing begins, and what is enqueued waits no longer. Resolves when what was just beginning has begun or not. */
+  async close(): Promise<void> {
+    this.#closing.abort(shuttingDown())
+    await Promise.allSettled(this.#begins)
   }
 
   /** Store the question, number the turn and cut its window. Rejects with the error that a client should get. */
-  async begin(request: BeginRequest): Promise<Turn> {
-    if (this.#closed)
-      throw new HistoryUnavailable(undefined, 'The server is shutting down. Try again shortly.')
+  begin(request: BeginRequest): Promise<Turn> {
+    const begin = this.#begin(request)
+    this.#begins.add(begin)
+    return begin.finally(() => this.#begins.delete(begin))
+  }
+
+  async #begin(request: BeginRequest): Promise<Turn> {
+    this.#closing.signal.throwIfAborted()
     const asked = this.#read(request)
     await this.ending.deferred.flushSession(asked)
     const hit = request.sessionId === 'new' ? undefined : await this.cache.read(asked)
@@ -109,7 +117,51 @@ export class Beginning {
     const result = await this.store.beginTurn(call)
     if (result.status === 'finished') return this.#replay(asked, result.turn)
     if (result.status !== 'begun') throw refusal(result)
-    return this.#open(asked, call, result, hit)
+    if (result.waitsFor === undefined) return this.#open(asked, call, result, hit)
+    return this.#open(asked, call, await this.#enqueue(asked, call, result), undefined)
+  }
+
+  /** The turn waits for its place; then its history is read. One that never comes to it has failed. */
+  async #enqueue(asked: Asked, call: BeginCall, begun: Begun): Promise<Begun> {
+    try {
+      await this.#wait(asked, call, begun)
+      const { userId, sessionId } = asked
+      const read = await this.store.readHistory({ userId, sessionId, limit: call.limit, joins: call.answers })
+      if (!read) throw new SessionNotFound()
+      return { ...begun, settings: read.settings, history: withoutReplaced(read.history, begun) }
+    } catch (error) {
+      await this.#failWaiting(call, begun)
+      throw error
+    }
+  }
+
+  async #wait({ userId, sessionId, request }: Asked, { nonce }: BeginCall, { turn }: Begun): Promise<void> {
+    const { longestWaitMs, firstLeaseMs, leaseMs } = this.options
+    const closing = this.#closing.signal
+    const signal = request.signal ? AbortSignal.any([closing, request.signal]) : closing
+    const isNext = await waitForTurns(
+      this.store,
+      { userId, sessionId, turn, nonce, leaseMs },
+      {
+        longestMs: longestWaitMs,
+        renewEveryMs: firstLeaseMs / 2,
+        signal,
+        endOf: (number) => this.#find({ userId, sessionId }, number)?.ended,
+      },
+    )
+    if (!isNext) throw new TurnInProgress('An earlier turn of this session is still running.', 1)
+  }
+
+  #find({ userId, sessionId }: SessionKey, number: number): OpenTurn | undefined {
+    return [...this.open].find(
+      ({ start }) => start.number === number && start.sessionId === sessionId && start.userId === userId,
+    )
+  }
+
+  /** Where the store is away the turn's lease closes it. */
+  async #failWaiting({ userId, sessionId, nonce }: BeginCall, { turn }: Begun): Promise<void> {
+    const call = { userId, sessionId, turn, nonce, ending: 'failed', answer: [], calls: [] } as const
+    await this.store.completeTurn(call).catch(() => undefined)
   }
 
   #read(request: BeginRequest): Asked {
@@ -186,7 +238,7 @@ export class Beginning {
   async #open(asked: Asked, call: BeginCall, begun: Begun, hit: CacheHit | undefined): Promise<Turn> {
     const history = begun.history ?? hit?.history
     if (!history) throw new HistoryUnavailable(new Error('The store named no history.'))
-    if (begun.history) this.cache.write(asked, begun.history)
+    if (begun.history && history.revision !== privateRevision) this.cache.write(asked, history)
     const window = cutWindow({
       history,
       question: call.question,
@@ -286,6 +338,23 @@ function refusal(result: Exclude<BeginResult, Begun | { status: 'finished' }>): 
       )
   }
 }
+
+const shuttingDown = (): HistoryUnavailable =>
+  new HistoryUnavailable(undefined, 'The server is shutting down. Try again shortly.')
+
+/** A history that was read while nothing was replaced yet, as the replacing turn is to see it. */
+function withoutReplaced(history: History, { replaces, exchange }: Begun): History {
+  const replaced = history.turns.find(({ turn }) => turn === replaces)
+  if (!replaced) return history
+  const isOut = replaced.exchange === exchange ? [replaced] : history.turns.filter(sameExchange(replaced))
+  return {
+    ...history,
+    revision: privateRevision,
+    turns: history.turns.filter((turn) => !isOut.includes(turn)),
+  }
+}
+
+const sameExchange = (one: HistoryTurn) => (other: HistoryTurn) => one.exchange === other.exchange
 
 function messagesOf(question: BeginRequest['question']): readonly Message[] {
   if (question === undefined)

@@ -27,3 +27,6 @@ export interface History {
 /** How many messages of history there are, the pinned ones not counted. */
 export const countMessages = (turns: readonly HistoryTurn[]): number =>
   turns.reduce((sum, turn) => sum + turn.messages.length, 0)
+
+/** A revision that no session ever has: for a history that is true for one turn alone and must not be taken from a cache. */
+export const privateRevision = '00000000-0000-0000-0000-000000000000'

@@ -1,3 +1,4 @@
+import { privateRevision } from '../model/history.js'
 import type { JsonObject } from '../model/json.js'
 import {
   messageId,
@@ -27,9 +28,6 @@ export const storable = (text: string): string =>
 
 const storableOr = (text: string | undefined): string | undefined =>
   text === undefined ? undefined : storable(text)
-
-/** A revision that no session ever has: for a history that is true for one turn alone and must not be taken from a cache. */
-const privateRevision = '00000000-0000-0000-0000-000000000000'
 
 interface MessageFields {
   readonly role: string
