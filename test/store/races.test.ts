@@ -227,6 +227,17 @@ describe('store: races', function () {
     expect(await fault(store.beginTurn(aBegin(session)))).to.match(/The store is closed/)
   })
 
+  it('throws a connection away that missed its deadline, so that the next call does not stand behind it', async () => {
+    const store = new PostgresStore({ database: database.url, connections: 1, statementMs: 300, retryMs: 0 })
+    stores.push(store)
+    const [held, free] = [await aSession(store), await aSession(store)]
+    const release = await hold(held)
+    const attempt = { ...held, name: 'waits for the row' }
+    expect(await fault(store.changeSession(attempt))).to.be.instanceOf(HistoryUnavailable)
+    expect((await store.findSession(free))?.id).to.equal(free.sessionId)
+    await release()
+  })
+
   it('runs a begin once that was given up while it waited for the row', async () => {
     const store = aStore(database.url, { statementMs: 200, retryMs: 100 })
     const session = await aSession(store)
