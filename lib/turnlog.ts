@@ -35,6 +35,15 @@ export interface Turnlog {
 
 const defaultDrainMs = 10_000
 
+/** A listener of the host's that throws must not take an ending with it. */
+function tell(listener: () => void): void {
+  try {
+    listener()
+  } catch (error) {
+    process.emitWarning(error as Error)
+  }
+}
+
 /**
  * Synchronous; connects when first used.
  *
@@ -42,7 +51,7 @@ const defaultDrainMs = 10_000
  */
 export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   const options = turnlogOptions(given)
-  const { format, limits, onFault, maxHistoryMessages, ttlSeconds } = options
+  const { format, limits, maxHistoryMessages, ttlSeconds } = options
   const newSession = { maxHistoryMessages, ttlSeconds }
   const store = openStore(options.database, {
     prefix: options.tablePrefix,
@@ -58,7 +67,8 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   const ending = new Ending(store, cache, {
     onStoreFailure: options.onStoreFailure,
     deferredCapacity: options.maxDeferredAnswers,
-    onFault: (error, { userId, sessionId, turn }) => onFault(error, { userId, sessionId, turn }),
+    onFault: (error, { userId, sessionId, turn }) =>
+      tell(() => options.onFault(error, { userId, sessionId, turn })),
   })
   const beginning = new Beginning(store, cache, ending, {
     format,

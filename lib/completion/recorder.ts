@@ -72,7 +72,7 @@ class AnswerRecorder implements Recorder {
     framing,
     limits: { bytes = 16_777_216, eventBytes = 1_048_576 } = {},
   }: RecorderOptions) {
-    this.#reader = format.reader()
+    this.#reader = guarded(format.reader())
     this.#kind = framing
     this.#cap = bytes
     this.#framing = framingOf(framing, bytes, eventBytes)
@@ -172,6 +172,23 @@ class AnswerRecorder implements Recorder {
     const reading = this.#reader.event(event)
     // An event without its end that is no JSON was cut off with its stream: what came before it was said all the same.
     return reading === 'error' && parseJson(data) === undefined ? 'more' : reading
+  }
+}
+
+/** A format may be the host's own: what its reader throws fails the answer, and never reaches the response. */
+function guarded(reader: AnswerReader): AnswerReader {
+  const guard = <Result>(read: () => Result, fallback: Result): Result => {
+    try {
+      return read()
+    } catch {
+      return fallback
+    }
+  }
+  return {
+    event: (event) => guard(() => reader.event(event), 'error'),
+    chunk: (chunk) => guard(() => reader.chunk(chunk), 'error'),
+    body: (body) => guard(() => reader.body(body), 'error'),
+    answer: () => guard(() => reader.answer(), undefined),
   }
 }
 

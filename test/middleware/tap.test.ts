@@ -9,13 +9,22 @@ import { expect } from 'chai'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import express4 from 'express4'
 
+import { openaiChat, type AnswerReader, type Format } from '../../lib/index.js'
 import { remember } from '../../middleware/express.js'
 import type { RememberOptions } from '../../middleware/options.js'
 import { freshCore, type FreshCore } from '../services/core.js'
 import { chunk, doneEvent, jsonAnswer, streamAnswer } from './answers.js'
+import { inPieces } from './frameworks.js'
 import { rawPost } from './raw.js'
 
 type Handler = (req: Request, res: Response, next: NextFunction) => void | Promise<void>
+
+const stillReader: AnswerReader = {
+  event: ({ data }) => (data === '[DONE]' ? 'end' : 'more'),
+  chunk: () => 'more',
+  body: () => 'end',
+  answer: () => undefined,
+}
 
 /** What handlers of real hosts do to a response, and what must come of it. */
 describe('a tapped response', () => {
@@ -191,6 +200,29 @@ describe('a tapped response', () => {
     expect(order).to.deep.equal([1, 2, 3, 4, 5, 6])
     expect(await said(session)).to.deep.equal(['done user: hi', 'done assistant: aé'])
   })
+
+  for (const moment of ['event', 'body', 'answer'] as const) {
+    it(`passes whole and fails its turn when the format's reader throws (${moment})`, async () => {
+      const session = await newSession()
+      const broken = (): never => {
+        throw new Error('a reader of the host')
+      }
+      const format: Format = {
+        ...openaiChat,
+        reader: () => ({ ...stillReader, [moment]: broken }),
+      }
+      const { text, type } = moment === 'body' ? jsonAnswer('x') : streamAnswer('x')
+      const url = await serve(
+        async (_req, res) => {
+          res.setHeader('content-type', type)
+          await pipeline(Readable.from(inPieces(text, 40)), res)
+        },
+        { format },
+      )
+      expect(await (await ask(url, session)).text()).to.equal(text)
+      expect(await said(session)).to.deep.equal(['failed user: hi'])
+    })
+  }
 
   it('keeps its trailers', async () => {
     const session = await newSession()
