@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { InvalidRequest } from '../model/errors.js'
 import type { SessionKey } from '../model/session.js'
 import type { CompleteCall, CompleteResult, Store } from '../store/store.js'
 
@@ -85,8 +86,13 @@ export class DeferredAnswers {
   }
 
   async #store(call: CompleteCall): Promise<void> {
-    const result = await this.store.completeTurn(call)
-    if (!this.#waiting.delete(call)) return
-    this.options.onStored(call, result)
+    try {
+      const result = await this.store.completeTurn(call)
+      if (this.#waiting.delete(call)) this.options.onStored(call, result)
+    } catch (error) {
+      // What the store cannot hold would fail each time, and stop its session.
+      if (!(error instanceof InvalidRequest)) throw error
+      if (this.#waiting.delete(call)) this.options.onGivenUp(call, error)
+    }
   }
 }

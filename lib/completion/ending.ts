@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Cache } from '../cache/cache.js'
 import { extendHistory } from '../cache/entry.js'
+import { InvalidRequest } from '../model/errors.js'
 import type { History, HistoryTurn } from '../model/history.js'
 import type { HistoryMessage } from '../model/message.js'
 import type { CompleteCall, CompleteResult, Store } from '../store/store.js'
@@ -45,27 +46,38 @@ export class Ending {
 
   /** Resolves when the answer is durable or is known not to be; never later than the hold, and never rejects. */
   async commit(call: CompleteCall, beginning: Beginning): Promise<Stored> {
-    const result = await this.#withinHold(call)
-    if (result === undefined) return this.#defer(call)
-    if (result.status === 'completed') this.#follow(call, result, beginning)
-    if (result.status === 'completed' || result.status === 'repeated') {
-      return call.answer.length > 0 ? 'stored' : 'nothing'
+    try {
+      const result = await this.#withinHold(call)
+      if (result === undefined) return this.#defer(call)
+      if (result.status === 'completed') this.#follow(call, result, beginning)
+      if (result.status === 'completed' || result.status === 'repeated') {
+        return call.answer.length > 0 ? 'stored' : 'nothing'
+      }
+      return 'refused'
+    } catch (error) {
+      this.options.onFault(error, call)
+      return error instanceof InvalidRequest ? this.#giveUp(call) : this.#defer(call)
     }
-    return 'refused'
   }
 
-  /** Nothing when the store is away, or does not answer in time: then the answer may or may not be committed, and a repeat settles it. */
+  /** Nothing when the store does not answer in time: then the answer may or may not be committed, and a repeat settles it. */
   async #withinHold(call: CompleteCall): Promise<CompleteResult | undefined> {
     const hold = new AbortController()
     const late = sleep(longestHoldMs, undefined, { signal: hold.signal, ref: false }).catch(() => undefined)
     try {
       return await Promise.race([this.store.completeTurn(call), late])
-    } catch (error) {
-      this.options.onFault(error, call)
-      return undefined
     } finally {
       hold.abort()
     }
+  }
+
+  /** The store cannot hold this answer, now or later: the turn has failed, and its session goes on. */
+  async #giveUp({ userId, sessionId, turn, nonce }: CompleteCall): Promise<Stored> {
+    const failed = { userId, sessionId, turn, nonce, ending: 'failed', answer: [], calls: [] } as const
+    this.cache.drop(failed)
+    // Where this fails too, the turn's lease closes it.
+    await this.#withinHold(failed).catch(() => undefined)
+    return 'lost'
   }
 
   #defer(call: CompleteCall): Stored {

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
-import { HistoryUnavailable, Misconfigured, TurnlogError } from '../model/errors.js'
+import { HistoryUnavailable, InvalidRequest, Misconfigured, TurnlogError } from '../model/errors.js'
 
 /** A connection or a statement took longer than its deadline. What became of the statement is not known. */
 export class DeadlineMissed extends Error {
@@ -39,6 +39,9 @@ const broken = new Set([
 /** The tables or the functions are not there. */
 const missing = new Set(['42P01', '42883', '3F000'])
 
+/** The database is well, and cannot hold what it was given: data exceptions, and limits of its programs. */
+const unstorable = /^(?:22|54)...$/
+
 /** What pg and Knex say without a code when a connection dies. */
 const brokenWords =
   /connection terminated|connection ended|timeout expired|not queryable|client was closed|timeout acquiring a connection/i
@@ -62,12 +65,21 @@ export function isTransient(error: unknown): boolean {
 /** What a caller of the store sees: one of our own errors, with the driver's as its cause. */
 export function asFault(error: unknown): TurnlogError {
   if (error instanceof TurnlogError) return error
-  if (!missing.has(codeOf(error))) return new HistoryUnavailable(error)
+  const code = codeOf(error)
+  if (unstorable.test(code)) return unstorableFault(error)
+  if (!missing.has(code)) return new HistoryUnavailable(error)
   return new Misconfigured(
     'The database has no tables of Turnlog under this prefix and schema. Run `turnlog migrate`.',
     { cause: error },
   )
 }
+
+/** A repeat would fail like the first try. */
+export const unstorableFault = (cause: unknown): InvalidRequest =>
+  new InvalidRequest(
+    'What is to be stored is nested too deeply, or holds a value that JSON or Postgres does not know.',
+    { cause },
+  )
 
 const firstPauseMs = 20
 const longestPauseMs = 400

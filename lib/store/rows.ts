@@ -12,6 +12,7 @@ import type { Receipt } from '../model/receipt.js'
 import type { Session, SessionFields } from '../model/session.js'
 import type { TurnRecord } from '../model/turn.js'
 import { assembleHistory } from './assembly.js'
+import { unstorableFault } from './faults.js'
 import type { LaneRow } from './lane.js'
 import type { BeginCall, BeginResult, CompleteCall, CompleteResult, SessionSettings } from './store.js'
 
@@ -62,9 +63,18 @@ function createFields(fields: SessionFields): JsonObject {
   }
 }
 
+/** JSON text; what cannot be written as such is the caller's fault, not the store's. */
+function written(fields: () => JsonObject): string {
+  try {
+    return JSON.stringify(fields())
+  } catch (error) {
+    throw unstorableFault(error)
+  }
+}
+
 /** The call as `begin_v1` reads it. */
 export const beginArgument = (call: BeginCall): string =>
-  JSON.stringify({
+  written(() => ({
     user: call.userId,
     session: call.sessionId,
     nonce: call.nonce,
@@ -84,7 +94,7 @@ export const beginArgument = (call: BeginCall): string =>
     create: call.create === undefined ? undefined : createFields(call.create),
     concurrency: call.concurrency,
     replaces: call.replaces,
-  })
+  }))
 
 type BeginRow = readonly [
   status: BeginResult['status'],
@@ -123,7 +133,7 @@ export function beginResult(row: LaneRow, limit: number | undefined): BeginResul
 
 /** The call as `complete_v1` reads it. */
 export const completeArgument = (call: CompleteCall): string =>
-  JSON.stringify({
+  written(() => ({
     user: call.userId,
     session: call.sessionId,
     turn: call.turn,
@@ -133,11 +143,17 @@ export const completeArgument = (call: CompleteCall): string =>
     calls: call.calls.length === 0 ? undefined : call.calls.map(storable),
     model: storableOr(call.model),
     id: storableOr(call.responseId),
-    time: call.responseTime === undefined ? undefined : Math.trunc(call.responseTime),
+    time: wholeOr(call.responseTime),
     finish: storableOr(call.finishReason),
     usage: call.usage === undefined ? undefined : JSON.stringify(call.usage),
     receipt: call.receipt === undefined ? undefined : JSON.stringify(call.receipt),
-  })
+  }))
+
+/** A provider may say any number; what is no time is left out. */
+function wholeOr(time = Number.NaN): number | undefined {
+  const whole = Math.trunc(time)
+  return Number.isSafeInteger(whole) ? whole : undefined
+}
 
 type CompleteRow = readonly [
   status: CompleteResult['status'],
