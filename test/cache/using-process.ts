@@ -12,12 +12,14 @@ if (how !== 'idle') await use()
 await cache.close()
 process.disconnect()
 
+/** Long enough for a connection to stand, or to fail a few times. */
 async function use(): Promise<void> {
   await cache.ready()
-  for (let n = 0; n < 20; n++) {
-    if (n === 10 && how === 'freeze') await frozen()
+  for (let n = 0; n < 30; n++) {
+    if (n === 25 && how === 'freeze') await frozen()
     cache.write(aSession(), aHistory())
     await cache.read(aSession())
+    await delay(20)
   }
 }
 
