@@ -38,6 +38,8 @@ export interface TurnlogOptions {
   readonly concurrency?: 'allow' | 'reject' | 'enqueue'
   /** When an answer cannot be committed within 2 s: `deliver` gives it to the client, marked, and tries on; `fail` does not. Default `deliver`. */
   readonly onStoreFailure?: 'deliver' | 'fail'
+  /** Keep the questions of turns that failed in the history: the model sees them without an answer. Default false. */
+  readonly includeFailedQuestions?: boolean
   /** Answers that may wait for a store that is away. Default 1,000. */
   readonly maxDeferredAnswers?: number
   /** How long a turn may take in all. Default 600. */
@@ -72,6 +74,7 @@ const misconfigured: Fault = (message) => new Misconfigured(message)
 
 const anything: Rule = { must: 'given', holds: () => true }
 const aFunction: Rule = { must: 'a function', holds: (value) => typeof value === 'function' }
+const yesOrNo: Rule = { must: 'true or false', holds: (value) => typeof value === 'boolean' }
 const identifier: Rule = {
   must: 'a lower-case SQL identifier of at most 41 characters',
   holds: (value) => typeof value === 'string' && /^[a-z_][a-z0-9_]{0,40}$/.test(value),
@@ -83,7 +86,8 @@ const rules: Readonly<Record<keyof TurnlogOptions, Rule>> = {
   redis: anything,
   tablePrefix: identifier,
   schema: identifier,
-  distributed: { must: 'true or false', holds: (value) => typeof value === 'boolean' },
+  distributed: yesOrNo,
+  includeFailedQuestions: yesOrNo,
   format: { must: 'a Format', holds: (value) => typeof (value as Format | null)?.reader === 'function' },
   maxHistoryMessages: integer(1, 1000),
   ttlSeconds: integer(1, 315_360_000),
@@ -116,6 +120,7 @@ export function turnlogOptions(options: TurnlogOptions) {
     ttlSeconds,
     concurrency = 'allow',
     onStoreFailure = 'deliver',
+    includeFailedQuestions = false,
     maxDeferredAnswers = 1000,
     turnTimeoutSeconds = 600,
     queueTimeoutMs = 30_000,
@@ -140,6 +145,7 @@ export function turnlogOptions(options: TurnlogOptions) {
     ttlSeconds,
     concurrency,
     onStoreFailure,
+    includeFailedQuestions,
     maxDeferredAnswers,
     turnTimeoutSeconds,
     queueTimeoutMs,

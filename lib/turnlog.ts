@@ -66,6 +66,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   })
   const ending = new Ending(store, cache, {
     onStoreFailure: options.onStoreFailure,
+    includeFailedQuestions: options.includeFailedQuestions,
     deferredCapacity: options.maxDeferredAnswers,
     onFault: (error, { userId, sessionId, turn }) =>
       tell(() => options.onFault(error, { userId, sessionId, turn })),

@@ -26,9 +26,12 @@ const lockSession = (names: Names): string => `
 const travelling = `json_build_array(m.exchange, m.turn, t.status, m.role,
           case when m.message is null then m.content end, m.message, m.tokens)`
 
-/** The status of a message's turn, read by key for each message; "offset 0" keeps it from becoming a join over all turns. */
+/**
+ * The status of a message's turn as a prompt sees it (a failed question that is kept broke off), read by key for
+ * each message; "offset 0" keeps it from becoming a join over all turns.
+ */
 const turnOfMessage = (names: Names): string => `cross join lateral (
-          select x.status from ${names.turns} x
+          select case when x.kept then 'interrupted' else x.status end as status from ${names.turns} x
           where x.user_id = p_user and x.session_id = p_session and x.turn = m.turn offset 0
         ) t`
 
@@ -240,11 +243,11 @@ ${lockSession(names)}
   else
     -- The key's failed or interrupted turn makes room; its key goes to the new one.
     if known.turn is not null then
-      update ${names.turns} set status = 'superseded', key = 'n:' || nonce, lease_until = null
+      update ${names.turns} set status = 'superseded', kept = false, key = 'n:' || nonce, lease_until = null
       where user_id = p_user and session_id = p_session and turn = known.turn;
       select count(*) into v_removed from ${names.messages}
       where user_id = p_user and session_id = p_session and exchange = known.exchange and turn = known.turn;
-      if known.status = 'interrupted' then
+      if known.status = 'interrupted' or known.kept then
         s.revision := gen_random_uuid();
       end if;
       v_pin_leaves := coalesce(s.system_turn = known.turn, false);
@@ -351,6 +354,7 @@ declare
   v_added integer := 0;
   v_removed integer := 0;
   v_moves boolean;
+  v_keeps boolean := v_ending = 'failed' and coalesce((p_call->>'keeps')::boolean, false);
   v_out_exchange integer;
   v_out integer[];
 begin
@@ -383,7 +387,7 @@ ${lockSession(names)}
     return;
   end if;
 
-  v_moves := t.status = 'interrupted' or v_ending in ('done', 'interrupted');
+  v_moves := t.status = 'interrupted' or v_ending in ('done', 'interrupted') or v_keeps;
   if v_ending = 'discarded' then
     delete from ${names.messages}
     where user_id = p_user and session_id = p_session and exchange = t.exchange and turn = v_turn;
@@ -404,6 +408,7 @@ ${lockSession(names)}
     end if;
     update ${names.turns} set
       status = v_ending,
+      kept = v_keeps,
       closed_at = v_now,
       lease_until = null,
       model = coalesce(p_call->>'model', model),
@@ -433,6 +438,7 @@ ${lockSession(names)}
       update ${names.turns} set
         key = case when status = 'done' then key else 'n:' || nonce end,
         status = 'superseded',
+        kept = false,
         lease_until = null
       where user_id = p_user and session_id = p_session and turn = any(v_out);
     end if;

@@ -125,12 +125,12 @@ export class Beginning {
   async #enqueue(asked: Asked, call: BeginCall, begun: Begun): Promise<Begun> {
     try {
       await this.#wait(asked, call, begun)
-      const { userId, sessionId } = asked
-      const read = await this.store.readHistory({ userId, sessionId, limit: call.limit, joins: call.answers })
+      const asking = { ...sessionOf(asked), limit: call.limit, joins: call.answers }
+      const read = await this.store.readHistory(asking)
       if (!read) throw new SessionNotFound()
       return { ...begun, settings: read.settings, history: withoutReplaced(read.history, begun) }
     } catch (error) {
-      await this.#failWaiting(call, begun)
+      await this.ending.failWaiting({ ...sessionOf(asked), turn: begun.turn, nonce: call.nonce })
       throw error
     }
   }
@@ -156,12 +156,6 @@ export class Beginning {
     return [...this.open].find(
       ({ start }) => start.number === number && start.sessionId === sessionId && start.userId === userId,
     )
-  }
-
-  /** Where the store is away the turn's lease closes it. */
-  async #failWaiting({ userId, sessionId, nonce }: BeginCall, { turn }: Begun): Promise<void> {
-    const call = { userId, sessionId, turn, nonce, ending: 'failed', answer: [], calls: [] } as const
-    await this.store.completeTurn(call).catch(() => undefined)
   }
 
   #read(request: BeginRequest): Asked {
@@ -338,6 +332,8 @@ function refusal(result: Exclude<BeginResult, Begun | { status: 'finished' }>): 
       )
   }
 }
+
+const sessionOf = ({ userId, sessionId }: SessionKey): SessionKey => ({ userId, sessionId })
 
 const shuttingDown = (): HistoryUnavailable =>
   new HistoryUnavailable(undefined, 'The server is shutting down. Try again shortly.')

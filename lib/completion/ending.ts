@@ -5,6 +5,7 @@ import { extendHistory } from '../cache/entry.js'
 import { InvalidRequest } from '../model/errors.js'
 import type { History, HistoryTurn } from '../model/history.js'
 import type { HistoryMessage } from '../model/message.js'
+import type { SessionKey } from '../model/session.js'
 import type { CompleteCall, CompleteResult, Store } from '../store/store.js'
 import { DeferredAnswers } from './deferred.js'
 import type { Stored } from './turn.js'
@@ -14,6 +15,8 @@ const longestHoldMs = 2_000
 
 export interface EndingOptions {
   readonly onStoreFailure: 'deliver' | 'fail'
+  /** The questions of failed turns stay in the history. */
+  readonly includeFailedQuestions: boolean
   /** How many answers may wait for a store that is away. */
   readonly deferredCapacity: number
   readonly onFault: (error: unknown, call: CompleteCall) => void
@@ -45,7 +48,8 @@ export class Ending {
   }
 
   /** Resolves when the answer is durable or is known not to be; never later than the hold, and never rejects. */
-  async commit(call: CompleteCall, beginning: Beginning): Promise<Stored> {
+  async commit(given: CompleteCall, beginning: Beginning): Promise<Stored> {
+    const call = this.#asKept(given)
     try {
       const result = await this.#withinHold(call)
       if (result === undefined) return this.#defer(call)
@@ -58,6 +62,18 @@ export class Ending {
       this.options.onFault(error, call)
       return error instanceof InvalidRequest ? this.#giveUp(call) : this.#defer(call)
     }
+  }
+
+  /** An enqueued turn that never came to its place. Where the store is away, its lease closes it. */
+  async failWaiting(turn: SessionKey & { readonly turn: number; readonly nonce: string }): Promise<void> {
+    const call = this.#asKept({ ...turn, ending: 'failed', answer: [], calls: [] })
+    await this.store.completeTurn(call).catch((error: unknown) => this.options.onFault(error, call))
+  }
+
+  #asKept(call: CompleteCall): CompleteCall {
+    return call.ending === 'failed' && this.options.includeFailedQuestions
+      ? { ...call, keepQuestion: true }
+      : call
   }
 
   /** Nothing when the store does not answer in time: then the answer may or may not be committed, and a repeat settles it. */

@@ -306,6 +306,15 @@ export class PostgresStore implements Store {
     return { ...turnOf(row), messages: rows.map(listedMessageOf) }
   }
 
+  async closeExpiredTurns(limit: number): Promise<number> {
+    const { rows } = await this.database.run<SessionKey>('repeatable', (sql) =>
+      sql.raw(sessionsWithLateTurns(this.names), { limit }),
+    )
+    let closed = 0
+    for (const session of rows) closed += await this.closeLate(session)
+    return closed
+  }
+
   async close(): Promise<void> {
     await this.database.close()
   }
@@ -376,13 +385,13 @@ export class PostgresStore implements Store {
   }
 
   /** Close the session's turns whose lease ran out, as a begin does: under its row's lock. */
-  private async closeLate(session: SessionKey): Promise<void> {
-    await this.database.transaction(async (run) => {
+  private closeLate(session: SessionKey): Promise<number> {
+    return this.database.transaction(async (run) => {
       const { rows } = await run<{ oldest_open: number | null }>((sql) =>
         this.sessions(sql, session).forNoKeyUpdate().select('oldest_open'),
       )
       const oldest = rows[0]?.oldest_open
-      if (oldest == null) return
+      if (oldest == null) return 0
       const { rowCount } = await run((sql) =>
         this.turns(sql, session)
           .where({ status: 'open' })
@@ -390,8 +399,9 @@ export class PostgresStore implements Store {
           .where('lease_until', '<=', sql.raw('clock_timestamp()'))
           .update({ status: 'interrupted', closed_at: sql.raw('clock_timestamp()') }),
       )
-      if (rowCount === 0) return
-      await run((sql) => this.sessions(sql, session).update({ revision: randomUUID() }))
+      const closed = rowCount ?? 0
+      if (closed > 0) await run((sql) => this.sessions(sql, session).update({ revision: randomUUID() }))
+      return closed
     })
   }
 }
@@ -401,6 +411,16 @@ const functionsPresent = 'select to_regprocedure(?) is not null and to_regproced
 
 /** To the microsecond: a Date would lose what orders the list. */
 const exactMoment = `to_char(activity_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+
+/** Sessions, of anybody, with an open turn whose lease ran out. */
+const sessionsWithLateTurns = (names: Names): string => `
+  select s.user_id as "userId", s.id as "sessionId" from ${names.sessions} s
+  where s.oldest_open is not null and s.is_active and (s.expires_at is null or s.expires_at > now())
+    and exists (
+      select 1 from ${names.turns} t
+      where t.user_id = s.user_id and t.session_id = s.id and t.turn >= s.oldest_open
+        and t.status = 'open' and t.lease_until <= clock_timestamp())
+  limit :limit::integer`
 
 interface HistoryRow {
   readonly model: string | null

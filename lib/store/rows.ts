@@ -139,6 +139,7 @@ export const completeArgument = (call: CompleteCall): string =>
     turn: call.turn,
     nonce: call.nonce,
     ending: call.ending,
+    keeps: call.keepQuestion,
     answer: call.answer.length === 0 ? undefined : call.answer.map(messageFields),
     calls: call.calls.length === 0 ? undefined : call.calls.map(storable),
     model: storableOr(call.model),

@@ -89,6 +89,8 @@ export interface CompleteCall extends SessionKey {
   readonly answer: readonly HistoryMessage[]
   /** Ids of the tool calls that the answer waits for. */
   readonly calls: readonly string[]
+  /** The question of a turn that failed stays in the history, as one that broke off. */
+  readonly keepQuestion?: boolean
   readonly model?: string
   readonly responseId?: string
   /** Seconds since 1970, as the provider says. */
@@ -155,6 +157,12 @@ export interface Store {
   findTurn(session: SessionKey & { turn: number }): Promise<TurnRecord | undefined>
   /** A turn with its messages, for a replay. */
   findFinishedTurn(session: SessionKey & { turn: number }): Promise<FinishedTurn | undefined>
+
+  /**
+   * Close turns of anybody's sessions whose lease ran out, as a begin does, in at most this many sessions. Resolves to how many
+   * turns were closed. For a sweeper: any process may call it at any time, also several at once.
+   */
+  closeExpiredTurns(limit: number): Promise<number>
 
   /** End the connections that are the store's own; those of the host stay open. */
   close(): Promise<void>

@@ -185,6 +185,7 @@ describe('turns of one session at once', () => {
       })
       const ending = new Ending(store, cache, {
         onStoreFailure: 'deliver',
+        includeFailedQuestions: false,
         deferredCapacity: 1,
         onFault: () => undefined,
       })

@@ -360,6 +360,25 @@ function minds(get: Get): void {
     expect(await get().openBefore({ ...key, turn: 2 })).to.equal(undefined)
   })
 
+  it('closes late turns of any session for a sweeper, at most in as many sessions as it says', async () => {
+    while ((await get().closeExpiredTurns(100)) > 0);
+    const sessions = [await aSession(get()), await aSession(get())]
+    for (const key of sessions) {
+      await begun(get(), aBegin(key, { leaseMs: 0 }))
+      await begun(get(), aBegin(key, { leaseMs: 60_000 }))
+      await begun(get(), aBegin(key, { leaseMs: 0 }))
+    }
+    const before = (await get().readHistory(sessions[0]!))!.history.revision
+    expect(await get().closeExpiredTurns(1)).to.equal(1)
+    expect(await get().closeExpiredTurns(10)).to.equal(1)
+    expect(await get().closeExpiredTurns(10)).to.equal(0)
+    for (const key of sessions) {
+      const statuses = [1, 2, 3].map(async (turn) => (await get().findTurn({ ...key, turn }))?.status)
+      expect(await Promise.all(statuses)).to.deep.equal(['interrupted', 'open', 'interrupted'])
+    }
+    expect((await get().readHistory(sessions[0]!))!.history.revision).to.not.equal(before)
+  })
+
   it('lets the owner complete a turn that its lease closed', async () => {
     const key = await aSession(get())
     const late = aBegin(key, { leaseMs: 0, question: [user('late')] })
@@ -402,6 +421,22 @@ function ends(get: Get): void {
     expect(read?.history.turns[0]?.status).to.equal('interrupted')
     expect(await history(get(), key)).to.deep.equal(['user:a question', 'assistant:par'])
     expect(await get().findFinishedTurn({ ...key, turn: 1 })).to.equal(undefined)
+  })
+
+  it('keeps a failed question in the history when asked to, until its key runs again', async () => {
+    const key = await aSession(get())
+    const failing = { ending: 'failed', answer: [], keepQuestion: true } as const
+    const failed = await ask(get(), key, { question: [user('q1')], key: 'k' }, failing)
+    const { from, to } = failed.completed as { from: string; to: string }
+    expect(from).to.not.equal(to)
+    const read = await get().readHistory(key)
+    expect(read?.history.revision).to.equal(to)
+    expect(read?.history.turns[0]?.status).to.equal('interrupted')
+    expect((await get().findTurn({ ...key, turn: 1 }))?.status).to.equal('failed')
+    const next = await begun(get(), aBegin(key, { question: [user('q1')], key: 'k' }))
+    expect(next.revision).to.not.equal(to)
+    expect(next.history?.turns).to.deep.equal([])
+    expect(await listed(get(), key)).to.deep.equal(['user:q1'])
   })
 
   it('takes a discarded turn back: its rows, its count, its pin, but not its number', async () => {
