@@ -10,6 +10,7 @@ import { rememberOptions, type RememberOptions } from './options.js'
 import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
+import { warnOnEncoded } from './warning.js'
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- the way in which Express lets middleware add to its request
@@ -28,7 +29,7 @@ declare global {
  */
 export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions<Request>): RequestHandler {
   const options = rememberOptions(given)
-  const onEncoded = warnOnce()
+  const onEncoded = warnOnEncoded()
 
   return async function remember(req: Request, res: Response, next: NextFunction): Promise<void> {
     const gone = new AbortController()
@@ -146,17 +147,4 @@ function send(res: Response, { status, headers, body }: RouteResponse): void {
   // Said here because HEAD has it too.
   res.setHeader('content-length', Buffer.byteLength(body))
   res.status(status).end(body)
-}
-
-/** Says once that answers are seen only encoded: their bytes pass, and only the very end waits for the commit. */
-function warnOnce(): (encoding: string) => void {
-  let warned = false
-  return (encoding) => {
-    if (warned) return
-    warned = true
-    process.emitWarning(
-      `Answers reach Turnlog encoded (${encoding}), so a stream's terminal event cannot wait for its commit. Mount compression before Turnlog.`,
-      { type: 'TurnlogWarning' },
-    )
-  }
 }

@@ -79,6 +79,7 @@ export class Gate {
 
   /** End the turn and wait for its commit. Returns what was held back, after a comment when a stream could not be stored. */
   async settle(): Promise<Buffer> {
+    if (this.#settled) return this.take()
     await this.#decoder?.end()
     const ended = this.#recorder?.end()
     this.stored = ended ? await this.turn.settle(ended) : await this.turn.fail()
@@ -96,6 +97,12 @@ export class Gate {
     this.#decoder.write(bytes)
     return this.#fed - 1
   }
+}
+
+/** What `X-History-Stored` says. */
+export const storedHeader = (stored: Stored): string => {
+  if (stored === 'stored') return 'true'
+  return stored === 'deferred' ? 'deferred' : 'false'
 }
 
 const isTrouble = (stored: Stored): boolean =>

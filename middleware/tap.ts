@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 
 import type { Turn } from '../lib/index.js'
-import { Gate, type GateOptions } from './gate.js'
+import { Gate, storedHeader, type GateOptions } from './gate.js'
 import { keepHead } from './head.js'
 
 type Callback = (error?: Error | null) => void
@@ -21,14 +21,25 @@ export interface TapOptions extends GateOptions {
   readonly onGone: () => void
 }
 
+/** A response that is tapped. */
+export interface Tapped {
+  /** Whether the handler has written to the response itself. */
+  readonly used: boolean
+  /** Resolves when nothing that the handler did waits for a commit. */
+  idle(): Promise<void>
+  /** From now on bytes pass unseen: the answer is recorded elsewhere. That the client goes away is still told. */
+  letGo(): void
+}
+
 /** Joins a turn to a live response at `res.write` and `res.end`. */
-export function tap(res: ServerResponse, turn: Turn, options: TapOptions): void {
+export function tap(res: ServerResponse, turn: Turn, options: TapOptions): Tapped {
   const joined = new Tap(res, turn, options)
   res.write = joined.write as ServerResponse['write']
   res.end = joined.end as ServerResponse['end']
+  return joined
 }
 
-class Tap {
+class Tap implements Tapped {
   readonly #originalWrite: (...args: unknown[]) => boolean
   readonly #originalEnd: (...args: unknown[]) => ServerResponse
   #gate: Gate | undefined
@@ -38,6 +49,8 @@ class Tap {
   #restoreHead = (): void => undefined
   #owesDrain = false
   #ended = false
+  #seen = true
+  #onIdle: (() => void)[] = []
 
   constructor(
     private readonly res: ServerResponse,
@@ -52,10 +65,22 @@ class Tap {
     res.on('unpipe', (source: Readable) => this.#readOn(source))
   }
 
+  get used(): boolean {
+    return this.#gate !== undefined
+  }
+
+  idle(): Promise<void> {
+    return this.#waiting ? new Promise((resolve) => this.#onIdle.push(resolve)) : Promise.resolve()
+  }
+
+  letGo(): void {
+    this.#seen = false
+  }
+
   readonly write = (chunk: unknown, ...rest: unknown[]): boolean => {
     const bytes = bytesOf(chunk, rest[0])
     const callback = callbackOf(rest)
-    if (bytes === undefined || this.#ended) return this.#originalWrite(chunk, ...rest)
+    if (bytes === undefined || this.#ended || !this.#seen) return this.#originalWrite(chunk, ...rest)
     if (this.#waiting) return this.#wait({ end: false, bytes, callback })
     if (bytes.length === 0) return this.#pass(bytes, callback)
     const gate = this.#gateFor(bytes)
@@ -66,7 +91,10 @@ class Tap {
   }
 
   readonly end = (...args: unknown[]): ServerResponse => {
-    if (this.#ended) return this.#originalEnd(...args)
+    if (this.#ended || !this.#seen) {
+      this.#ended = true
+      return this.#originalEnd(...args)
+    }
     const bytes = bytesOf(args[0], args[1])
     if (!bytes && !isNothing(args[0])) return this.#originalEnd(...args)
     const last = { end: true, bytes, callback: callbackOf(args) }
@@ -132,7 +160,12 @@ class Tap {
     const waiting = this.#waiting ?? []
     this.#waiting = undefined
     this.#restoreHead()
-    if (!this.res.headersSent) this.res.setHeader('X-History-Stored', storedHeader(gate))
+    if (!this.res.headersSent) this.res.setHeader('X-History-Stored', storedHeader(gate.stored))
+    this.#resumeCalls(waiting, rest)
+    for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+
+  #resumeCalls(waiting: readonly Waiting[], rest: Buffer): void {
     const [first] = waiting
     if (first?.end) return this.#finish(joined(rest, first.bytes), first.callback)
     this.#pass(rest, undefined)
@@ -186,11 +219,6 @@ class Tap {
 }
 
 const noBytes = Buffer.alloc(0)
-
-const storedHeader = (gate: Gate): string => {
-  if (gate.stored === 'stored') return 'true'
-  return gate.stored === 'deferred' ? 'deferred' : 'false'
-}
 
 const writeAfterEnd = (): Error =>
   Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })

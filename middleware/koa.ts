@@ -1,0 +1,169 @@
+import type { Context, Middleware, Next } from 'koa'
+
+import type { Turn, Turnlog } from '../lib/index.js'
+import { problem, type RouteResponse } from '../lib/routes/problem.js'
+import { createRoutes } from '../lib/routes/routes.js'
+import { readJsonBody } from './body.js'
+import { chatHistoryOptions, pathBelow, type ChatHistoryOptions } from './chat-history-options.js'
+import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
+import { passAnswer } from './koa-answer.js'
+import { mountOf, mountedRouteOptions, type MountedRouteOptions } from './koa-mount.js'
+import { rememberOptions, type RememberOptions } from './options.js'
+import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
+import { tap } from './tap.js'
+import { resolveUser } from './user.js'
+import { warnOnEncoded } from './warning.js'
+
+declare module 'koa' {
+  interface DefaultState {
+    /** The turn that this request began: its messages, receipt and abort signal, `fail()` and `discard()`. */
+    turnlog?: Turn
+  }
+}
+
+type SessionTurnlog = Pick<Turnlog, 'sessions' | 'messages' | 'turns'>
+
+/**
+ * History for one endpoint: mount it behind the JSON body parser and before the handler.
+ *
+ *     router.post('/v1/chat/completions', remember(turnlog, { userId: (ctx) => ctx.state.user?.id }), existingHandler)
+ */
+export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions<Context>): Middleware {
+  const options = rememberOptions(given)
+  const onEncoded = warnOnEncoded()
+
+  return async function remember(ctx: Context, next: Next): Promise<void> {
+    const gone = new AbortController()
+    const onGone = (): void => gone.abort(new Error('The client is gone.'))
+    let prepared: Prepared
+    try {
+      prepared = await prepareCompletion(
+        (request) => turnlog.begin(request),
+        {
+          body: parsedBody(ctx),
+          headers: ctx.headers,
+          sessionId: options.sessionId?.(ctx),
+          userId: () => resolveUser(options.userId, ctx),
+          signal: gone.signal,
+        },
+        options,
+      )
+    } catch (error) {
+      return answerError(error, ctx, options.onError)
+    }
+    if (prepared.kind === 'untouched') return next()
+    setHeaders(ctx, prepared.headers)
+    if (prepared.kind === 'replay') return send(ctx, { status: 200, headers: {}, body: prepared.body })
+    setParsedBody(ctx, prepared.body)
+    if (prepared.kind === 'bypass') return next()
+    await runTurn(ctx, next, prepared.turn, { onDisconnect: options.onDisconnect, onGone, onEncoded })
+  }
+}
+
+/**
+ * The REST routes of sessions, below koa-mount, on a router or, with `prefix`, on the application. Paths that are not theirs go
+ * on to the host's next middleware.
+ *
+ *     app.use(mount('/chat/sessions', sessionRoutes(turnlog, { userId: (ctx) => ctx.state.user?.id })))
+ */
+export function sessionRoutes(turnlog: SessionTurnlog, given: MountedRouteOptions<Context>): Middleware {
+  const { prefix, routes } = mountedRouteOptions(given)
+  const answer = routesBelow(turnlog, routes)
+
+  return async function sessionRoutes(ctx: Context, next: Next): Promise<void> {
+    const path = mountOf(ctx, prefix)
+    return path === undefined ? next() : answer(path, ctx, next)
+  }
+}
+
+/**
+ * Both at once, at the default paths: the session routes and the history of completions.
+ *
+ *     app.use(chatHistory(turnlog, { userId: (ctx) => ctx.state.user?.id }))
+ */
+export function chatHistory(turnlog: Turnlog, given: ChatHistoryOptions<Context>): Middleware {
+  const { sessionsPath, completionsPath, routes, completions } = chatHistoryOptions(given)
+  const answer = routesBelow(turnlog, routes)
+  const begin = remember(turnlog, completions)
+
+  return async function chatHistory(ctx: Context, next: Next): Promise<void> {
+    if (ctx.path === completionsPath && ctx.method === 'POST') return begin(ctx, next) as Promise<void>
+    const below = pathBelow(sessionsPath, ctx.path)
+    return below === undefined ? next() : answer(below, ctx, next)
+  }
+}
+
+/** Run the handler and record its answer, wherever it puts it: in `ctx.body`, or in the response itself. */
+async function runTurn(
+  ctx: Context,
+  next: Next,
+  turn: Turn,
+  options: Parameters<typeof tap>[2],
+): Promise<void> {
+  ctx.state.turnlog = turn
+  const tapped = tap(ctx.res, turn, options)
+  try {
+    await next()
+    if (ctx.respond === false) return
+    // Koa must not answer a request whose handler has ended the response and waits for the commit.
+    if (tapped.used) return await tapped.idle()
+    tapped.letGo()
+    await passAnswer(ctx, turn, options)
+  } catch (error) {
+    await (ctx.headerSent ? turn.interrupt() : turn.fail(error))
+    throw error
+  }
+}
+
+/** Answers the session routes; `path` is what follows the mount. */
+function routesBelow(turnlog: SessionTurnlog, given: RouteOptions<Context>) {
+  const { userId, onError, maxBodyBytes } = routeOptions(given)
+  checkTurnlog(turnlog)
+  const routes = createRoutes(turnlog)
+
+  return async (path: string, ctx: Context, next: Next): Promise<void> => {
+    let response: RouteResponse | undefined
+    try {
+      response = await routes.handle({
+        method: ctx.method,
+        path,
+        query: ctx.querystring,
+        userId: () => resolveUser(userId, ctx),
+        body: () => readJsonBody(ctx.req, parsedBody(ctx), maxBodyBytes),
+      })
+    } catch (error) {
+      return answerError(error, ctx, onError)
+    }
+    if (response === undefined) return next()
+    send(ctx, response)
+  }
+}
+
+/** Where every body parser of Koa puts it. */
+const parsedBody = (ctx: Context): unknown => (ctx.request as { body?: unknown }).body
+
+function setParsedBody(ctx: Context, body: unknown): void {
+  const request = ctx.request as { body?: unknown }
+  request.body = body
+}
+
+function setHeaders(ctx: Context, headers: Readonly<Record<string, string>>): void {
+  if (ctx.headerSent) return
+  ctx.set(headers)
+  ctx.append('Access-Control-Expose-Headers', exposedHeaders)
+}
+
+/** Ours as OpenAI's envelope; everything else, and all of it with `onError: 'next'`, is thrown for the host to answer. */
+function answerError(error: unknown, ctx: Context, onError: 'respond' | 'next'): void {
+  const response = onError === 'respond' ? problem(error) : undefined
+  if (!response || ctx.headerSent) throw error
+  send(ctx, response)
+}
+
+function send(ctx: Context, { status, headers, body }: RouteResponse): void {
+  // A time-out of the host's may have answered meanwhile.
+  if (ctx.headerSent) return
+  ctx.status = status
+  ctx.set(headers)
+  ctx.body = body
+}
