@@ -13,7 +13,9 @@ export async function passAnswer(ctx: Context, turn: Turn, options: GateOptions)
     await turn.fail()
     return tellStored(ctx, 'nothing')
   }
-  const makeGate = (first: Buffer): Gate => new Gate(turn, headOf(ctx), first, options)
+  // Read now: what is mounted outside may change them before the first byte comes.
+  const head = headOf(ctx)
+  const makeGate = (first: Buffer): Gate => new Gate(turn, head, first, options)
   const stream = streamOf(body)
   if (stream) return passStream(ctx, turn, stream, makeGate)
   await holdBody(ctx, await bytesOf(body), makeGate)
@@ -78,19 +80,18 @@ class Passage extends Transform {
     this.#gate ??= this.makeGate(chunk)
     this.#gate.feed(chunk)
     this.push(this.#gate.take())
-    if (this.#gate.ending) this.#settle(this.#gate, done)
-    else done()
+    if (!this.#gate.ending) return done()
+    void this.#settle(this.#gate, done)
   }
 
   override _flush(done: TransformCallback): void {
-    this.#settle((this.#gate ??= this.makeGate(Buffer.alloc(0))), done)
+    void this.#settle((this.#gate ??= this.makeGate(Buffer.alloc(0))), done)
   }
 
-  #settle(gate: Gate, done: TransformCallback): void {
-    gate.settle().then((rest) => {
-      this.onSettled(gate)
-      done(null, rest)
-    }, done)
+  async #settle(gate: Gate, done: TransformCallback): Promise<void> {
+    const rest = await gate.settle()
+    this.onSettled(gate)
+    done(null, rest)
   }
 }
 
@@ -99,7 +100,7 @@ function streamOf(body: unknown): NodeJS.ReadableStream | undefined {
   if (body instanceof Stream || has(body, 'pipe')) return body as NodeJS.ReadableStream
   if (has(body, 'getReader')) return Readable.fromWeb(body as ReadableStream)
   if (!isResponse(body)) return undefined
-  return body.body ? Readable.fromWeb(body.body as ReadableStream) : Readable.from([])
+  return body.body ? Readable.fromWeb(body.body) : Readable.from([])
 }
 
 const has = (value: unknown, method: string): boolean =>

@@ -33,6 +33,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
   const onEncoded = warnOnEncoded()
 
   return async function remember(ctx: Context, next: Next): Promise<void> {
+    if (options.skip?.(ctx)) return next()
     const gone = new AbortController()
     const onGone = (): void => gone.abort(new Error('The client is gone.'))
     let prepared: Prepared

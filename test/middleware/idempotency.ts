@@ -7,7 +7,7 @@ import OpenAI from 'openai'
 import type { Turnlog } from '../../lib/index.js'
 import { brokenStream, chunk, doneEvent, jsonAnswer, refusedAnswer, streamAnswer } from './answers.js'
 import type { ProviderAnswer } from './answers.js'
-import type { Framework, HostSetup, RunningHost } from './frameworks.js'
+import type { Framework, HostSetup, RunningHost } from './framework.js'
 import { rawPost } from './raw.js'
 
 const user = { 'x-user': 'ann', 'content-type': 'application/json' }

@@ -1,10 +1,11 @@
+import { describeOver } from '../matrix.js'
 import { freshCore, type FreshCore } from '../services/core.js'
 import { frameworks } from './frameworks.js'
 import { keepsKeys } from './idempotency.js'
 import { remembersAnswers } from './suite.js'
 
 for (const framework of frameworks) {
-  describe(`${framework.name}: remember`, () => {
+  describeOver(framework.name, 'remember', () => {
     let core: FreshCore
     before(async () => {
       core = await freshCore()

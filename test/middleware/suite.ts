@@ -6,7 +6,7 @@ import OpenAI from 'openai'
 
 import type { ListedMessage, Message, Turnlog } from '../../lib/index.js'
 import { brokenStream, chunk, doneEvent, jsonAnswer, refusedAnswer, streamAnswer } from './answers.js'
-import { ways, type Framework, type HostSetup, type RunningHost } from './frameworks.js'
+import type { Framework, HostSetup, RunningHost } from './framework.js'
 import { rawPost, withoutDate } from './raw.js'
 
 const user = { 'x-user': 'ann', 'content-type': 'application/json' }
@@ -46,7 +46,7 @@ export function remembersAnswers(framework: Framework, core: () => Turnlog): voi
   })
 
   describe('without session_id', () => {
-    for (const way of ways) {
+    for (const way of framework.ways) {
       it(`leaves request and response byte for byte as they were (${way})`, async () => {
         const sent: unknown[] = []
         const provider: HostSetup['provider'] = (body, turn) => {
@@ -72,7 +72,7 @@ export function remembersAnswers(framework: Framework, core: () => Turnlog): voi
   })
 
   describe('a JSON answer', () => {
-    for (const way of ways) {
+    for (const way of framework.ways) {
       it(`passes unchanged and is remembered (${way})`, async () => {
         const session = await newSession()
         const prompts: unknown[] = []
@@ -141,7 +141,7 @@ export function remembersAnswers(framework: Framework, core: () => Turnlog): voi
   })
 
   describe('a streamed answer', () => {
-    for (const way of ['end', 'writes', 'pipe', 'pipeline'] as const) {
+    for (const way of framework.streamWays) {
       it(`passes unchanged and is remembered (${way})`, async () => {
         const session = await newSession()
         const url = await start({ provider: () => streamAnswer('Hé', 'llo ', '😀') })

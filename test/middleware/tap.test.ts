@@ -14,7 +14,7 @@ import { remember } from '../../middleware/express.js'
 import type { RememberOptions } from '../../middleware/options.js'
 import { freshCore, type FreshCore } from '../services/core.js'
 import { chunk, doneEvent, jsonAnswer, streamAnswer } from './answers.js'
-import { inPieces } from './frameworks.js'
+import { inPieces } from './framework.js'
 import { rawPost } from './raw.js'
 
 type Handler = (req: Request, res: Response, next: NextFunction) => void | Promise<void>

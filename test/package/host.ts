@@ -1,15 +1,8 @@
-/** What a host does with the package, once as text: only the lines that import it differ. Prints what the model heard. */
-const program = `
+/** What a host does with the package, once as text: only the lines that import it and make the application differ. Prints what the model heard. */
+const talk = `
 async function talk(database) {
   const turnlog = createTurnlog({ database })
-  const app = express()
-  app.use(express.json())
-  app.post('/v1/chat/completions', remember(turnlog, { userId: (req) => req.headers['x-user'] }), (req, res) => {
-    const heard = req.body.messages.map(({ role }) => role).join(' ')
-    const message = { role: 'assistant', content: heard }
-    res.json({ id: 'c', object: 'chat.completion', choices: [{ index: 0, message, finish_reason: 'stop' }] })
-  })
-  const server = app.listen(0)
+  const server = appOf(turnlog).listen(0)
   await new Promise((resolve) => server.once('listening', resolve))
   const { id } = await turnlog.sessions.create({ userId: 'ann' })
   const ask = async (content) => {
@@ -26,6 +19,47 @@ async function talk(database) {
   await turnlog.close()
   return heard
 }
+function answerTo({ messages }) {
+  const message = { role: 'assistant', content: messages.map(({ role }) => role).join(' ') }
+  return { id: 'c', object: 'chat.completion', choices: [{ index: 0, message, finish_reason: 'stop' }] }
+}
+`
+
+const program = `${talk}
+function appOf(turnlog) {
+  const app = express()
+  app.use(express.json())
+  app.post('/v1/chat/completions', remember(turnlog, { userId: (req) => req.headers['x-user'] }), (req, res) => {
+    res.json(answerTo(req.body))
+  })
+  return app
+}
+`
+
+const koaProgram = `${talk}
+function appOf(turnlog) {
+  const app = new Koa()
+  app.use(bodyParser())
+  app.use(chatHistory(turnlog, { userId: (ctx) => ctx.get('x-user') }))
+  app.use((ctx) => {
+    ctx.body = answerTo(ctx.request.body)
+  })
+  return app
+}
+`
+
+const koaCommonjs = `
+const Koa = require('koa')
+const { bodyParser } = require('@koa/bodyparser')
+const { createTurnlog } = require('turnlog')
+const { chatHistory } = require('turnlog/koa')
+`
+
+const koaModules = `
+import Koa from 'koa'
+import { bodyParser } from '@koa/bodyparser'
+import { createTurnlog } from 'turnlog'
+import { chatHistory } from 'turnlog/koa'
 `
 
 const commonjs = `
@@ -68,6 +102,7 @@ export const heard = 'user, user assistant user'
 const typed = `
 import * as turnlogModule from 'turnlog'
 import * as expressModule from 'turnlog/express'
+import * as koaModule from 'turnlog/koa'
 import * as migrationsModule from 'turnlog/migrations'
 import { bearer, createTurnlog, SessionNotFound, type Turn, type Turnlog, type TurnlogOptions } from 'turnlog'
 import { chatHistory, remember, sessionRoutes } from 'turnlog/express'
@@ -79,6 +114,7 @@ type Nothing<T> = [T] extends [never] ? true : false
 export const clean: [
   Nothing<Leaks<typeof turnlogModule>>,
   Nothing<Leaks<typeof expressModule>>,
+  Nothing<Leaks<typeof koaModule>>,
   Nothing<Leaks<typeof migrationsModule>>,
   Nothing<Leaks<Turnlog>>,
   Nothing<Leaks<Turnlog['sessions']>>,
@@ -88,13 +124,16 @@ export const clean: [
   Nothing<Leaks<Parameters<typeof remember>[1]>>,
   Nothing<Leaks<Parameters<typeof chatHistory>[1]>>,
   Nothing<Leaks<Parameters<typeof sessionRoutes>[1]>>,
+  Nothing<Leaks<Parameters<typeof koaModule.remember>[1]>>,
   Nothing<Leaks<SessionNotFound>>,
-] = [true, true, true, true, true, true, true, true, true, true, true, true]
+] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true]
 
 export const turnlog = createTurnlog({ database: 'postgres://localhost/app', maxHistoryMessages: 20 })
 export const handler = remember(turnlog, { userId: (req) => req.get('x-user') })
 export const everything = chatHistory(turnlog, { userId: (req) => req.get('x-user') })
 export const routes = sessionRoutes(turnlog, { userId: bearer({ secret: 'x'.repeat(32) }) })
+export const koaHandler = koaModule.remember(turnlog, { userId: (ctx) => ctx.get('x-user') })
+export const koaRoutes = koaModule.sessionRoutes(turnlog, { userId: (ctx) => ctx.get('x-user'), prefix: '/chat/sessions' })
 export const status: number = new SessionNotFound().status
 
 // @ts-expect-error an unknown option
@@ -114,6 +153,8 @@ export const files: Readonly<Record<string, string>> = {
   'missing.mjs': `import { createTurnlog } from 'turnlog'\n${peers}`,
   'host.cjs': `${commonjs}${program}talk(process.env.DATABASE).then(console.log)`,
   'host.mjs': `${modules}${program}console.log(await talk(process.env.DATABASE))`,
+  'koa.cjs': `${koaCommonjs}${koaProgram}talk(process.env.DATABASE).then(console.log)`,
+  'koa.mjs': `${koaModules}${koaProgram}console.log(await talk(process.env.DATABASE))`,
   'turnlog.test.js': `${commonjs}${program}test('remembers', async () => expect(await talk(process.env.DATABASE)).toBe('${heard}'), 60000)`,
   'typed.ts': typed,
   'typed.mts': typed,

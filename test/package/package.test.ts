@@ -81,7 +81,8 @@ describe('the packed package, in an empty project', function () {
 
   describe('with what its host uses', () => {
     before(async () => {
-      const versions = ['express', '@electric-sql/pglite', '@types/express', '@types/node'].map(sameAsOurs)
+      const frameworks = ['express', 'koa', '@koa/bodyparser', '@types/express', '@types/koa']
+      const versions = [...frameworks, '@electric-sql/pglite', '@types/node'].map(sameAsOurs)
       await install(...versions, 'jest@30', 'typescript@5.9')
     })
 
@@ -92,6 +93,11 @@ describe('the packed package, in an empty project', function () {
     it('works from ESM, on Postgres', async () => {
       expect(await run('host.mjs')).to.equal(heard)
     })
+
+    for (const build of ['cjs', 'mjs'])
+      it(`works in Koa (${build}), on Postgres`, async () => {
+        expect(await run(`koa.${build}`)).to.equal(heard)
+      })
 
     it('works inside a Jest test, on Postgres', async () => {
       expect(await run('node_modules/jest/bin/jest.js', '--ci')).to.satisfy(passes)

@@ -2,13 +2,26 @@ import { expect } from 'chai'
 
 import type { Turnlog } from '../../lib/index.js'
 import { Misconfigured } from '../../lib/model/errors.js'
-import { sessionRoutes } from '../../middleware/express.js'
+import * as overExpress from '../../middleware/express.js'
+import * as overKoa from '../../middleware/koa.js'
 import type { RouteOptions } from '../../middleware/route-options.js'
 
 const turnlog = { sessions: {}, messages: {}, turns: {} } as unknown as Turnlog
 const userId = (): string => 'ann'
 
-describe('sessionRoutes, created for Express', () => {
+for (const [name, { sessionRoutes }] of Object.entries({ Express: overExpress, Koa: overKoa })) {
+  describe(`sessionRoutes, created for ${name}`, () =>
+    refusals(sessionRoutes as typeof overExpress.sessionRoutes))
+}
+
+describe('sessionRoutes, created for Koa', () => {
+  it('refuses a prefix that is no path', () => {
+    const prefix = 'chat/sessions'
+    expect(() => overKoa.sessionRoutes(turnlog, { userId, prefix })).to.throw(Misconfigured, 'begins with /')
+  })
+})
+
+function refusals(sessionRoutes: typeof overExpress.sessionRoutes): void {
   const wrong: [string, unknown, string][] = [
     ['no options', undefined, 'userId is required'],
     ['no userId', {}, 'userId is required'],
@@ -35,4 +48,4 @@ describe('sessionRoutes, created for Express', () => {
       )
     })
   }
-})
+}

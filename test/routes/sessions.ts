@@ -47,7 +47,8 @@ export function sessions(stage: Stage): void {
 
     it('keeps metadata with names of the prototype', async () => {
       const raw = '{"metadata":{"__proto__":{"admin":true},"constructor":1,"toString":"x"}}'
-      const { json } = await stage.call('POST', '', stage.as({ raw }))
+      const { call } = await stage.another({ parser: 'none' })
+      const { json } = await call('POST', '', stage.as({ raw }))
       const found = await stage.call('GET', `/${json.session_id as string}`, stage.as())
       expect(Object.keys(found.json.metadata as object).sort()).to.deep.equal([
         '__proto__',
@@ -153,12 +154,14 @@ export function sessions(stage: Stage): void {
     it(`POST, PUT and PATCH refuse ${raw.slice(0, 50)}`, async () => {
       const id = await stage.created()
       const untouched = await stage.call('GET', '', stage.as())
+      // Parsers of Koa refuse it themselves.
+      const { call } = raw.includes('__proto__') ? await stage.another({ parser: 'none' }) : stage
       for (const [method, path] of [
         ['POST', ''],
         ['PUT', `/${id}`],
         ['PATCH', `/${id}`],
       ] as const) {
-        const reply = await stage.call(method, path, stage.as({ raw }))
+        const reply = await call(method, path, stage.as({ raw }))
         expectError(reply, 400, 'invalid_request', param)
         expect(errorOf(reply).message).to.include(words)
       }

@@ -1,3 +1,4 @@
+import { describeOver } from '../matrix.js'
 import { anything } from './anything.js'
 import { bodies } from './bodies.js'
 import { errors } from './errors.js'
@@ -10,7 +11,7 @@ import { Stage } from './stage.js'
 
 /** The REST routes over real sockets, the same for every framework. */
 export function sessionRoutesSuite(framework: Framework): void {
-  describe(`${framework.name}: session routes`, () => {
+  describeOver(framework.name, 'session routes', () => {
     const stage = new Stage(framework)
     before(() => stage.open())
     beforeEach(() => stage.nextUser())

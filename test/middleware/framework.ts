@@ -1,0 +1,63 @@
+import { once } from 'node:events'
+import type { Server, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+import type { Turn, Turnlog } from '../../lib/index.js'
+import type { RememberOptions } from '../../middleware/options.js'
+import type { ProviderAnswer } from './answers.js'
+
+/** What the handler of the test's host does with a request: it is told what the provider would be sent. */
+export type Provider = (
+  sent: Record<string, unknown>,
+  turn: Turn | undefined,
+) => ProviderAnswer | Promise<ProviderAnswer>
+
+export interface HostSetup {
+  /** Without it the host stands alone. */
+  readonly turnlog?: Turnlog
+  readonly provider: Provider
+  readonly options?: Partial<Omit<RememberOptions<unknown>, 'userId' | 'sessionId' | 'skip'>>
+  readonly compression?: 'outside' | 'inside'
+  /** A handler of the test's own, in place of the ways. */
+  readonly handler?: (
+    body: Record<string, unknown>,
+    res: ServerResponse,
+    turn: Turn | undefined,
+  ) => void | Promise<void>
+}
+
+export interface RunningHost {
+  readonly url: string
+  stop(): Promise<void>
+}
+
+/** One version of one framework. */
+export interface Framework {
+  readonly name: string
+  /** How a handler can give its answer; a request names one in `x-way`. */
+  readonly ways: readonly string[]
+  /** Those of them that can give a stream. */
+  readonly streamWays: readonly string[]
+  start(setup: HostSetup): Promise<RunningHost>
+}
+
+/** Cut without regard to events or characters. */
+export function inPieces(text: string, size: number): Buffer[] {
+  const bytes = Buffer.from(text)
+  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
+    bytes.subarray(index * size, (index + 1) * size),
+  )
+}
+
+export async function listen(server: Server): Promise<RunningHost> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    stop: async () => {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}

@@ -1,0 +1,78 @@
+import { createRequire } from 'node:module'
+
+import { bodyParser } from '@koa/bodyparser'
+import { Router } from '@koa/router'
+import Koa, { type Context, type Middleware } from 'koa'
+import mount from 'koa-mount'
+import Koa2 from 'koa2'
+
+import { sessionRoutes } from '../../middleware/koa.js'
+import { serverOf } from '../koa-server.js'
+import { listen, type AppOptions, type Framework } from './framework.js'
+import { sessionRoutesSuite } from './suite.js'
+
+const parsers: Record<'json' | 'text' | 'lost', () => Middleware> = {
+  json: () => bodyParser(),
+  text: () => bodyParser({ enableTypes: ['text'], extendTypes: { text: ['*/*'] } }),
+  lost: () => async (ctx, next) => {
+    await new Promise((resolve) => ctx.req.resume().once('end', resolve))
+    return next()
+  },
+}
+
+/** How a version of the router spells everything below a path. */
+interface RouterVersion {
+  readonly Router: typeof Router
+  readonly everythingBelow: (path: string) => string
+}
+
+const router15: RouterVersion = { Router, everythingBelow: (path) => `${path}{/*rest}` }
+const router12: RouterVersion = {
+  Router: createRequire(import.meta.url)('koa-router12') as typeof Router,
+  everythingBelow: (path) => `${path}(.*)`,
+}
+
+function appOf(Application: typeof Koa, version: RouterVersion, options: AppOptions, errors: unknown[]): Koa {
+  const { turnlog, mount: path = '/chat/sessions', parser = 'json', nesting = 'none', ...rest } = options
+  const app = new Application()
+  app.silent = true
+  app.use(answersErrors(errors))
+  if (parser !== 'none') app.use(parsers[parser]())
+  const routes = sessionRoutes(turnlog, rest)
+  if (nesting === 'none') app.use(mount(path, routes))
+  if (nesting === 'router') {
+    const inner = new version.Router().all(version.everythingBelow(path), routes as never)
+    const outer = new version.Router().use('/:tenant', inner.routes() as never)
+    app.use(outer.routes() as unknown as Middleware)
+  }
+  if (nesting === 'app') app.use(mount('/tenant', new Application().use(mount(path, routes))))
+  app.use((ctx) => {
+    ctx.status = 404
+    ctx.body = { host: ctx.path }
+  })
+  return app
+}
+
+const answersErrors =
+  (errors: unknown[]): Middleware =>
+  async (ctx: Context, next) => {
+    try {
+      await next()
+    } catch (error) {
+      errors.push(error)
+      const { status = 500, code = 'unknown' } = error as { status?: number; code?: string }
+      ctx.status = status
+      ctx.body = { host: code }
+    }
+  }
+
+const frameworkOf = (name: string, Application: typeof Koa, version: RouterVersion): Framework => ({
+  name,
+  start(options) {
+    const errors: unknown[] = []
+    return listen(serverOf(appOf(Application, version, options, errors)), errors)
+  },
+})
+
+sessionRoutesSuite(frameworkOf('Koa 3 with @koa/router 15', Koa, router15))
+sessionRoutesSuite(frameworkOf('Koa 2 with @koa/router 12', Koa2 as unknown as typeof Koa, router12))
