@@ -12,7 +12,8 @@ import {
 import { startHost, type Host } from './host.js'
 import { play, type PlayOptions } from './play.js'
 
-const server = 'examples/express-server/server.ts'
+const expressServer = 'examples/express-server/server.ts'
+const koaServer = 'examples/koa-server/server.ts'
 
 /** A window that holds every recorded conversation. */
 const everything = 1000
@@ -38,6 +39,7 @@ describe('the recorded conversations, through the reference server', function ()
   const withHost = async (
     database: Record<string, string>,
     work: (host: Host) => Promise<void>,
+    server = expressServer,
   ): Promise<void> => {
     const environment = {
       ...database,
@@ -66,6 +68,13 @@ describe('the recorded conversations, through the reference server', function ()
         over((host) => playAll(host, recorded, () => ({ stream, limit: everything }))))
     }
   }
+
+  it('pass the reference server in Koa likewise, every other one as a stream', () =>
+    withHost(
+      { DATABASE_URL: postgres!.url },
+      (host) => playAll(host, recorded, (index) => ({ stream: index % 2 === 0, limit: everything - 2 })),
+      koaServer,
+    ))
 
   it('go on in another process: the second half of each on Postgres', async () => {
     const options = { stream: true, limit: everything - 1 }

@@ -5,6 +5,12 @@ interface ChatMessage {
   readonly content?: unknown
 }
 
+export interface DemoRequest {
+  readonly model?: string
+  readonly messages: readonly ChatMessage[]
+  readonly stream?: boolean
+}
+
 /** A provider for trying things out: it answers at once and shows which of the user's earlier messages it was sent. */
 export function demoAnswer(messages: readonly ChatMessage[]): string {
   const asked = messages.filter(({ role }) => role === 'user').map(({ content }) => textOf(content))

@@ -1,0 +1,72 @@
+/** What the reference hosts have in common: they listen, say how to use them, and stop. */
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+import jwt from 'jsonwebtoken'
+import type { Turnlog } from 'turnlog'
+
+/** How long running answers may take to finish once the process is told to stop. */
+const drainMs = 10_000
+
+export async function runReferenceHost(
+  framework: string,
+  server: Server,
+  turnlog: Turnlog,
+  secret: string,
+): Promise<void> {
+  let stopping: Promise<void> | undefined
+  const stop = (): Promise<void> => (stopping ??= stopHost(server, turnlog))
+  process.once('SIGTERM', () => void stop())
+  process.once('SIGINT', () => void stop())
+  try {
+    await listen(server)
+    await turnlog.ready()
+    printUsage(framework, server, secret)
+  } catch (fault) {
+    console.error((fault as Error).message)
+    process.exitCode = 1
+    await stop()
+  }
+}
+
+const listen = (server: Server): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject).listen(Number(process.env.PORT ?? 8000), '127.0.0.1', resolve)
+  })
+
+async function stopHost(server: Server, turnlog: Turnlog): Promise<void> {
+  server.close()
+  await turnlog.close({ drainMs })
+  server.closeAllConnections()
+}
+
+function printUsage(framework: string, server: Server, secret: string): void {
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const token = jwt.sign({ sub: 'demo-user' }, secret, { expiresIn: '12h' })
+  const session = `demo-${Date.now().toString(36)}`
+  const curl = (path: string, body?: object): string =>
+    `curl -s ${path === '/v1/chat/completions' ? '-N ' : ''}${url}${path} -H "authorization: Bearer $TOKEN"` +
+    (body ? ` -H 'content-type: application/json' -d '${JSON.stringify(body)}'` : '') +
+    '; echo'
+  const ask = (content: string, stream?: true): string =>
+    curl('/v1/chat/completions', {
+      session_id: session,
+      model: 'demo',
+      messages: [{ role: 'user', content }],
+      ...(stream && { stream }),
+    })
+  console.log(`Turnlog's reference host (${framework}) listens on ${url}
+
+export TOKEN=${token}
+
+# create a session
+${curl('/chat/sessions', { session_id: session, session_name: 'My first session' })}
+# ask
+${ask('My cat is called Ada.')}
+# ask again: the answer quotes the first message, which this request does not carry
+${ask('What is my cat called?')}
+# list the messages
+${curl(`/chat/sessions/${session}/messages`)}
+# stream
+${ask('And as a stream?', true)}`)
+}
