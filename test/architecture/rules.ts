@@ -106,9 +106,9 @@ function libraryFaults(here: string, from: string, isType: boolean): string[] {
   return []
 }
 
-/** Whether a relative import leaves the folder of its example. */
+/** Whether a relative import leaves the examples, which share what is not about their framework. */
 const leaves = (path: string, from: string): boolean =>
-  from.startsWith('.') && !resolved(path, from).startsWith(path.split('/', 2).join('/'))
+  from.startsWith('.') && !resolved(path, from).startsWith('examples/')
 
 const resolved = (path: string, from: string): string => new URL(from, `file:///${path}`).pathname.slice(1)
 

@@ -5,7 +5,8 @@ import { expect } from 'chai'
 import type { Turn, TurnlogOptions } from '../../lib/index.js'
 import { freshCore, type FreshCore } from '../services/core.js'
 import { chunk, doneEvent, jsonAnswer, streamAnswer } from './answers.js'
-import { frameworks, type HostSetup, type RunningHost } from './frameworks.js'
+import type { HostSetup, RunningHost } from './framework.js'
+import { frameworks } from './frameworks.js'
 
 const headers = { 'x-user': 'ann', 'content-type': 'application/json', 'x-way': 'writes' }
 

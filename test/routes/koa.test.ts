@@ -6,7 +6,8 @@ import Koa, { type Context, type Middleware } from 'koa'
 import mount from 'koa-mount'
 import Koa2 from 'koa2'
 
-import { sessionRoutes } from '../../middleware/koa.js'
+import type { Turnlog } from '../../lib/index.js'
+import { chatHistory, sessionRoutes } from '../../middleware/koa.js'
 import { serverOf } from '../koa-server.js'
 import { listen, type AppOptions, type Framework } from './framework.js'
 import { sessionRoutesSuite } from './suite.js'
@@ -39,6 +40,9 @@ function appOf(Application: typeof Koa, version: RouterVersion, options: AppOpti
   app.use(answersErrors(errors))
   if (parser !== 'none') app.use(parsers[parser]())
   const routes = sessionRoutes(turnlog, rest)
+  if (nesting === 'chatHistory') {
+    app.use(chatHistory(turnlog as Turnlog, { ...rest, sessionsPath: path }))
+  }
   if (nesting === 'none') app.use(mount(path, routes))
   if (nesting === 'router') {
     const inner = new version.Router().all(version.everythingBelow(path), routes as never)
