@@ -40,6 +40,7 @@ async function hitsOf(processes: readonly Cache[]): Promise<number> {
     const cache = processes[Math.floor(Math.random() * processes.length)]!
     const hit = await cache.read(session)
     if (hit?.history.revision === history.revision) hits++
+    else if (hit) cache.stale(session)
     history = after(history, turn)
     cache.write(session, history)
   }

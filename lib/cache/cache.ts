@@ -19,6 +19,8 @@ export interface Cache {
   read(session: SessionKey): Promise<CacheHit | undefined>
   /** Keep this history in place of whatever is there. Larger than the cap: the entry is dropped instead. Nobody waits for it. */
   write(session: SessionKey, history: History): void
+  /** What `read` gave was not current: another process moves this session too. */
+  stale(session: SessionKey): void
   /** Forget the session. */
   drop(session: SessionKey): void
   /** End the connections that are the cache's own; those of the host stay open. */

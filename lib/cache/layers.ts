@@ -1,13 +1,25 @@
+import { LRUCache } from 'lru-cache'
+
 import type { History } from '../model/history.js'
 import type { SessionKey } from '../model/session.js'
 import type { Cache, CacheHit } from './cache.js'
 
-/** Several caches as one, the nearest first: the first that knows the session answers and fills those before it. Of no layers it is the cache that never knows anything. */
+/** How many sessions are remembered as moved by several processes, and for how long. */
+const mostShared = 100_000
+const sharedMs = 10 * 60 * 1000
+
+/**
+ * Several caches as one, the nearest first. A session that other processes move too is looked for in the farthest first:
+ * what is near is mostly behind then. Of no layers it is the cache that never knows anything.
+ */
 export class LayeredCache implements Cache {
-  #layers: readonly Cache[]
+  readonly #layers: readonly Cache[]
+  readonly #farthestFirst: readonly Cache[]
+  readonly #shared = new LRUCache<string, true>({ max: mostShared, ttl: sharedMs })
 
   constructor(layers: readonly Cache[]) {
     this.#layers = layers
+    this.#farthestFirst = layers.toReversed()
   }
 
   async ready(): Promise<void> {
@@ -15,10 +27,13 @@ export class LayeredCache implements Cache {
   }
 
   async read(session: SessionKey): Promise<CacheHit | undefined> {
-    for (const [index, layer] of this.#layers.entries()) {
+    const isShared = this.#shared.has(nameOf(session))
+    const order = isShared ? this.#farthestFirst : this.#layers
+    for (const layer of order) {
       const hit = await layer.read(session)
       if (!hit) continue
-      for (const nearer of this.#layers.slice(0, index)) nearer.write(session, hit.history)
+      // Known to others and not here: somebody else has written it.
+      if (layer !== this.#layers[0]) this.#share(session)
       return hit
     }
     return undefined
@@ -28,6 +43,10 @@ export class LayeredCache implements Cache {
     for (const layer of this.#layers) layer.write(session, history)
   }
 
+  stale(session: SessionKey): void {
+    this.#share(session)
+  }
+
   drop(session: SessionKey): void {
     for (const layer of this.#layers) layer.drop(session)
   }
@@ -35,4 +54,10 @@ export class LayeredCache implements Cache {
   async close(): Promise<void> {
     await Promise.all(this.#layers.map((layer) => layer.close()))
   }
+
+  #share(session: SessionKey): void {
+    if (this.#layers.length > 1) this.#shared.set(nameOf(session), true)
+  }
 }
+
+const nameOf = ({ userId, sessionId }: SessionKey): string => `${userId.length}:${userId}${sessionId}`

@@ -45,6 +45,8 @@ export class MemoryCache implements Cache {
     this.#entries.set(nameOf(session), kept)
   }
 
+  stale(): void {}
+
   drop(session: SessionKey): void {
     this.#entries.delete(nameOf(session))
   }

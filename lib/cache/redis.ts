@@ -66,6 +66,8 @@ export class RedisCache implements Cache {
     })
   }
 
+  stale(): void {}
+
   drop(session: SessionKey): void {
     const client = this.#connection.client()
     if (!client) return

@@ -10,6 +10,7 @@ import {
   TurnInProgress,
   type TurnlogError,
 } from '../model/errors.js'
+import { copyJson } from '../model/copy.js'
 import { countMessages, privateRevision, type History, type HistoryTurn } from '../model/history.js'
 import {
   checkSessionId,
@@ -24,7 +25,7 @@ import type { Receipt } from '../model/receipt.js'
 import type { SessionFields, SessionKey } from '../model/session.js'
 import type { BeginCall, BeginResult, Begun, Store } from '../store/store.js'
 import { cutWindow, type Window } from '../window/window.js'
-import type { Format, Question } from '../wire/format.js'
+import type { Format, Prompt, Question } from '../wire/format.js'
 import type { Ending } from './ending.js'
 import type { RecorderOptions } from './recorder.js'
 import { OpenTurn, ReplayedTurn, type Replayed, type Turn } from './turn.js'
@@ -212,8 +213,9 @@ export class Beginning {
       nonce: randomUUID(),
       key: request.key,
       requestHash: request.key === undefined ? undefined : fingerprint(asked),
-      system: question.system.map(counted),
-      question: question.messages.map(counted),
+      // Ours alone: what the host does to its objects later is not what was asked.
+      system: copyJson(question.system).map(counted),
+      question: copyJson(question.messages).map(counted),
       answers: question.messages.flatMap((message) => format.answers(message)).filter((id) => !made.has(id)),
       format: format.name,
       model: question.model ?? request.model,
@@ -232,6 +234,7 @@ export class Beginning {
   async #open(asked: Asked, call: BeginCall, begun: Begun, hit: CacheHit | undefined): Promise<Turn> {
     const history = begun.history ?? hit?.history
     if (!history) throw new HistoryUnavailable(new Error('The store named no history.'))
+    if (hit && hit.history.revision !== begun.revision) this.cache.stale(asked)
     if (begun.history && history.revision !== privateRevision) this.cache.write(asked, history)
     const window = cutWindow({
       history,
@@ -261,6 +264,8 @@ export class Beginning {
     { history, window, source }: { history: History; window: Window; source: Receipt['source'] },
   ): OpenTurn {
     const { userId, sessionId, format } = asked
+    // The host's to change: the next cache entry is made from what the store keeps.
+    const prompt = copyJson({ system: window.system, messages: window.messages })
     const beginning = {
       history,
       exchange: begun.exchange,
@@ -275,10 +280,10 @@ export class Beginning {
         number: begun.turn,
         nonce: call.nonce,
         format,
-        messages: [...window.system, ...window.messages],
-        history: [...window.system, ...window.history],
+        messages: [...prompt.system, ...prompt.messages],
+        history: [...prompt.system, ...prompt.messages.slice(0, window.history.length)],
         receipt: receiptOf(window, source),
-        body: asked.body && promptBody(asked, window, begun.settings.model),
+        body: asked.body && promptBody(asked, prompt, begun.settings.model),
         model: asked.question.model ?? asked.request.model ?? begun.settings.model ?? undefined,
         signal: asked.request.signal,
       },
@@ -390,7 +395,7 @@ function receiptOf(window: Window, source: Receipt['source']): Receipt {
 }
 
 /** The body to send on; the session's model where the client named none. */
-function promptBody({ body, format, question }: Asked, window: Window, model: string | null): JsonObject {
-  const prompted = format.inject(body ?? {}, window)
+function promptBody({ body, format, question }: Asked, prompt: Prompt, model: string | null): JsonObject {
+  const prompted = format.inject(body ?? {}, prompt)
   return question.model === undefined && model !== null ? { model, ...prompted } : prompted
 }

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 
+import type { History } from '../../lib/model/history.js'
 import { LayeredCache } from '../../lib/cache/layers.js'
 import { MemoryCache } from '../../lib/cache/memory.js'
 import { keepsTheContract } from './contract.js'
@@ -59,13 +60,35 @@ describe('layers', () => {
     expect((await both.read(session))!.history).to.deep.equal(nearest)
   })
 
-  it('fill the nearer from the farther', async () => {
-    const { near, far, both } = twoOf()
+  const apart = (): [ReturnType<typeof twoOf>, ReturnType<typeof aSession>, History, History] => {
+    const layers = twoOf()
     const session = aSession()
-    const history = aHistory()
-    far.write(session, history)
-    expect((await both.read(session))!.history).to.deep.equal(history)
-    expect((await near.read(session))!.history).to.deep.equal(history)
+    const [nearest, farthest] = [aHistory(), aHistory()]
+    layers.near.write(session, nearest)
+    layers.far.write(session, farthest)
+    return [layers, session, nearest, farthest]
+  }
+
+  it('ask the farthest first once the nearest was behind', async () => {
+    const [{ both }, session, nearest, farthest] = apart()
+    expect((await both.read(session))!.history).to.deep.equal(nearest)
+    both.stale(session)
+    expect((await both.read(session))!.history).to.deep.equal(farthest)
+  })
+
+  it('ask the farthest first for what another process wrote', async () => {
+    const [{ near, both }, session, nearest, farthest] = apart()
+    near.drop(session)
+    expect((await both.read(session))!.history).to.deep.equal(farthest)
+    near.write(session, nearest)
+    expect((await both.read(session))!.history).to.deep.equal(farthest)
+  })
+
+  it('fall back on the nearest when the farthest has lost it', async () => {
+    const [{ far, both }, session, nearest] = apart()
+    both.stale(session)
+    far.drop(session)
+    expect((await both.read(session))!.history).to.deep.equal(nearest)
   })
 
   it('write and drop in all', async () => {

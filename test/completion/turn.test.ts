@@ -210,6 +210,19 @@ describe('a turn without a framework', () => {
     await own.end()
   })
 
+  it('is not changed by what the host does to its messages', async () => {
+    const sessionId = await newSession()
+    const question = { role: 'user', content: [{ type: 'text', text: 'mine' }] }
+    const turn = await turnlog.begin({ userId: 'ann', sessionId, question })
+    question.content[0]!.text = 'changed by the caller'
+    ;(turn.messages[0]!.content as { text: string }[])[0]!.text = 'changed by the handler'
+    await turn.complete('ok')
+    const next = await turnlog.begin({ userId: 'ann', sessionId, question: 'next' })
+    expect(next.receipt.source).to.equal('memory')
+    expect(next.history[0]).to.deep.equal({ role: 'user', content: [{ type: 'text', text: 'mine' }] })
+    await next.discard()
+  })
+
   it('needs nothing but a body to make the body that is sent', async () => {
     const sessionId = await newSession()
     const body = {
