@@ -25,6 +25,13 @@ export type {
 export type { FindTurn, Turns } from './sessions/turns.js'
 export { createTurnlog, type Turnlog } from './turnlog.js'
 export type { TurnlogOptions } from './options.js'
+export {
+  modelLimitsFrom,
+  type GivenLimits,
+  type ModelLimits,
+  type ModelLimitsOption,
+} from './window/limits.js'
+export type { Trim } from './window/window.js'
 export { openaiChat } from './wire/openai.js'
 export type {
   Answer,

@@ -1,9 +1,12 @@
 import type { BreakerState } from './cache/breaker.js'
 import type { RedisConnection } from './cache/connection.js'
 import { Misconfigured } from './model/errors.js'
+import { isObject } from './model/json.js'
 import { checkFields, integer, oneOf, type Fault, type Rule } from './model/rule.js'
 import type { SessionLimits } from './sessions/limits.js'
 import type { Database } from './store/open.js'
+import type { ModelLimitsOption } from './window/limits.js'
+import type { Trim } from './window/window.js'
 import type { Format } from './wire/format.js'
 import { openaiChat } from './wire/openai.js'
 
@@ -32,6 +35,13 @@ export interface TurnlogOptions {
   readonly format?: Format
   /** Messages of history that a new session's prompts may carry, 1 to 1,000. Default 20. */
   readonly maxHistoryMessages?: number
+  /**
+   * What models take, in tokens, before the built-in table is asked: an object by model name, a function of it, or
+   * `modelLimitsFrom(json)`. Models that neither knows are limited by messages alone.
+   */
+  readonly modelLimits?: ModelLimitsOption
+  /** The front edge of a prompt's history: `sliding` with every turn, or `chunked`, rarely and in steps, for prompt caches. Default `sliding`. */
+  readonly trim?: Trim
   /** Seconds of idleness after which a new session expires. Default never. */
   readonly ttlSeconds?: number
   /** What a turn does while another one of its session is open. Default `allow`. */
@@ -90,6 +100,11 @@ const rules: Readonly<Record<keyof TurnlogOptions, Rule>> = {
   includeFailedQuestions: yesOrNo,
   format: { must: 'a Format', holds: (value) => typeof (value as Format | null)?.reader === 'function' },
   maxHistoryMessages: integer(1, 1000),
+  modelLimits: {
+    must: 'an object or a function',
+    holds: (value) => typeof value === 'function' || isObject(value),
+  },
+  trim: oneOf('sliding', 'chunked'),
   ttlSeconds: integer(1, 315_360_000),
   concurrency: oneOf('allow', 'reject', 'enqueue'),
   onStoreFailure: oneOf('deliver', 'fail'),
@@ -117,6 +132,8 @@ export function turnlogOptions(options: TurnlogOptions) {
     schema,
     format = openaiChat,
     maxHistoryMessages = 20,
+    modelLimits,
+    trim = 'sliding',
     ttlSeconds,
     concurrency = 'allow',
     onStoreFailure = 'deliver',
@@ -142,6 +159,8 @@ export function turnlogOptions(options: TurnlogOptions) {
     schema,
     format,
     maxHistoryMessages,
+    modelLimits,
+    trim,
     ttlSeconds,
     concurrency,
     onStoreFailure,

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import type { Cache } from './cache/cache.js'
 import { openCache } from './cache/open.js'
-import { Beginning, type BeginRequest } from './completion/begin.js'
+import { Beginning, type BeginOptions, type BeginRequest } from './completion/begin.js'
+import { Counting } from './completion/counting.js'
 import { Ending } from './completion/ending.js'
 import type { Turn } from './completion/turn.js'
 import { TurnlogError } from './model/errors.js'
@@ -9,7 +11,9 @@ import { firstLeaseMs, leaseMs, turnlogOptions, type TurnlogOptions } from './op
 import { createMessages, type Messages } from './sessions/messages.js'
 import { createSessions, type Sessions } from './sessions/sessions.js'
 import { createTurns, type Turns } from './sessions/turns.js'
+import type { SessionFields } from './model/session.js'
 import { openStore } from './store/open.js'
+import type { Store } from './store/store.js'
 
 /** A memory for LLM endpoints: turns to begin, sessions and messages to look at. */
 export interface Turnlog {
@@ -24,8 +28,11 @@ export interface Turnlog {
   readonly sessions: Sessions
   readonly messages: Messages
   readonly turns: Turns
-  /** Resolves when the store answers. Nothing needs it; readiness checks like it. */
-  ready(): Promise<void>
+  /**
+   * Resolves when the store answers and tokens of the named models can be counted. Nothing needs it; readiness checks like
+   * it. Loading what counts holds the event loop for up to a second, once: behind the first turn's end, or here.
+   */
+  ready(options?: { readonly models?: readonly string[] }): Promise<void>
   /**
    * Begin no more turns, give running ones `drainMs` (default 10,000) to finish, keep the others as interrupted, store what was
    * deferred and end our own connections. Repeated calls wait for the first.
@@ -51,8 +58,8 @@ function tell(listener: () => void): void {
  */
 export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   const options = turnlogOptions(given)
-  const { format, limits, maxHistoryMessages, ttlSeconds } = options
-  const newSession = { maxHistoryMessages, ttlSeconds }
+  const { format, limits } = options
+  const newSession = newSessionOf(options)
   const store = openStore(options.database, {
     prefix: options.tablePrefix,
     schema: options.schema,
@@ -64,28 +71,16 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
     maxMemoryBytes: options.maxMemoryBytes,
     onState: options.onCacheState,
   })
-  const ending = new Ending(store, cache, {
-    onStoreFailure: options.onStoreFailure,
-    includeFailedQuestions: options.includeFailedQuestions,
-    deferredCapacity: options.maxDeferredAnswers,
-    onFault: (error, { userId, sessionId, turn }) =>
-      tell(() => options.onFault(error, { userId, sessionId, turn })),
+  const ending = openEnding(options, store, cache)
+  const counting = new Counting({
+    modelLimits: options.modelLimits,
+    onFault: (error) => tell(() => options.onFault(error, {})),
   })
-  const beginning = new Beginning(store, cache, ending, {
-    format,
-    concurrency: options.concurrency,
-    newSession,
-    firstLeaseMs,
-    leaseMs,
-    longestTurnMs: options.turnTimeoutSeconds * 1000,
-    longestWaitMs: options.queueTimeoutMs,
-    maxQuestionMessages: options.maxQuestionMessages,
-    maxDepth: options.maxMessageDepth,
-    recorderLimits: { bytes: options.maxAnswerBytes, eventBytes: options.maxEventBytes },
-  })
+  const beginning = new Beginning(store, cache, ending, counting, beginOptions(options))
 
   let closing: Promise<void> | undefined
   async function shutDown(drainMs: number): Promise<void> {
+    counting.close()
     const begun = beginning.close()
     const drained = new AbortController()
     const late = sleep(drainMs, undefined, { signal: drained.signal }).catch(() => undefined)
@@ -108,7 +103,42 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
     sessions: createSessions(store, limits, newSession),
     messages: createMessages(store, format, limits),
     turns: createTurns(store),
-    ready: async () => void (await Promise.all([store.ready(), cache.ready()])),
+    ready: async ({ models = [] } = {}) =>
+      void (await Promise.all([
+        store.ready(),
+        cache.ready(),
+        ...models.map((model) => counting.load(model)),
+      ])),
     close: ({ drainMs = defaultDrainMs } = {}) => (closing ??= shutDown(drainMs)),
   }
 }
+
+type Options = ReturnType<typeof turnlogOptions>
+
+const newSessionOf = ({ maxHistoryMessages, ttlSeconds }: Options): SessionFields => ({
+  maxHistoryMessages,
+  ttlSeconds,
+})
+
+const openEnding = (options: Options, store: Store, cache: Cache): Ending =>
+  new Ending(store, cache, {
+    onStoreFailure: options.onStoreFailure,
+    includeFailedQuestions: options.includeFailedQuestions,
+    deferredCapacity: options.maxDeferredAnswers,
+    onFault: (error, { userId, sessionId, turn }) =>
+      tell(() => options.onFault(error, { userId, sessionId, turn })),
+  })
+
+const beginOptions = (options: Options): BeginOptions => ({
+  format: options.format,
+  concurrency: options.concurrency,
+  newSession: newSessionOf(options),
+  firstLeaseMs,
+  leaseMs,
+  longestTurnMs: options.turnTimeoutSeconds * 1000,
+  longestWaitMs: options.queueTimeoutMs,
+  maxQuestionMessages: options.maxQuestionMessages,
+  maxDepth: options.maxMessageDepth,
+  recorderLimits: { bytes: options.maxAnswerBytes, eventBytes: options.maxEventBytes },
+  trim: options.trim,
+})

@@ -20,15 +20,16 @@ import {
   newSessionId,
 } from '../model/identity.js'
 import { canonicalJson, isObject, isShallow, type JsonObject } from '../model/json.js'
-import type { HistoryMessage, Message } from '../model/message.js'
-import type { Receipt } from '../model/receipt.js'
+import type { Message } from '../model/message.js'
 import type { SessionFields, SessionKey } from '../model/session.js'
-import type { BeginCall, BeginResult, Begun, Store } from '../store/store.js'
-import { cutWindow, type Window } from '../window/window.js'
+import type { BeginCall, BeginResult, Begun, CompleteCall, Store } from '../store/store.js'
+import type { Trim } from '../window/window.js'
 import type { Format, Prompt, Question } from '../wire/format.js'
+import type { Counting } from './counting.js'
 import type { Ending } from './ending.js'
+import { cutPrompt, type CutPrompt } from './prompt.js'
 import type { RecorderOptions } from './recorder.js'
-import { OpenTurn, ReplayedTurn, type Replayed, type Turn } from './turn.js'
+import { OpenTurn, ReplayedTurn, type Replayed, type Stored, type Turn } from './turn.js'
 import { waitForTurns } from './waiting.js'
 
 /** What a turn asks, and for whom. */
@@ -70,6 +71,7 @@ export interface BeginOptions {
   readonly maxQuestionMessages: number
   readonly maxDepth: number
   readonly recorderLimits: RecorderOptions['limits']
+  readonly trim: Trim
 }
 
 /** A request that has been read and found in order. */
@@ -93,6 +95,7 @@ export class Beginning {
     private readonly store: Store,
     private readonly cache: Cache,
     private readonly ending: Ending,
+    private readonly counting: Counting,
     private readonly options: BeginOptions,
   ) {}
 
@@ -114,7 +117,7 @@ export class Beginning {
     const asked = this.#read(request)
     await this.ending.deferred.flushSession(asked)
     const hit = request.sessionId === 'new' ? undefined : await this.cache.read(asked)
-    const call = this.#call(asked, hit)
+    const call = await this.#call(asked, hit)
     const result = await this.store.beginTurn(call)
     if (result.status === 'finished') return this.#replay(asked, result.turn)
     if (result.status !== 'begun') throw refusal(result)
@@ -204,9 +207,10 @@ export class Beginning {
     })
   }
 
-  #call(asked: Asked, hit: CacheHit | undefined): BeginCall {
+  async #call(asked: Asked, hit: CacheHit | undefined): Promise<BeginCall> {
     const { request, question, format } = asked
     const made = new Set(question.messages.flatMap((message) => format.calls(message)))
+    const model = question.model ?? request.model
     return {
       userId: asked.userId,
       sessionId: asked.sessionId,
@@ -214,11 +218,11 @@ export class Beginning {
       key: request.key,
       requestHash: request.key === undefined ? undefined : fingerprint(asked),
       // Ours alone: what the host does to its objects later is not what was asked.
-      system: copyJson(question.system).map(counted),
-      question: copyJson(question.messages).map(counted),
+      system: await this.counting.counted(copyJson(question.system), model),
+      question: await this.counting.counted(copyJson(question.messages), model),
       answers: question.messages.flatMap((message) => format.answers(message)).filter((id) => !made.has(id)),
       format: format.name,
-      model: question.model ?? request.model,
+      model,
       leaseMs: this.options.firstLeaseMs,
       limit: request.maxHistoryMessages,
       cached: hit && {
@@ -236,42 +240,29 @@ export class Beginning {
     if (!history) throw new HistoryUnavailable(new Error('The store named no history.'))
     if (hit && hit.history.revision !== begun.revision) this.cache.stale(asked)
     if (begun.history && history.revision !== privateRevision) this.cache.write(asked, history)
-    const window = cutWindow({
+    const cut = await cutPrompt(this.counting, {
+      format: asked.format,
+      asked: asked.question,
       history,
       question: call.question,
       exchange: begun.exchange === begun.turn ? undefined : begun.exchange,
       limit: asked.request.maxHistoryMessages ?? begun.settings.maxHistoryMessages,
-      trim: 'sliding',
-      pairs: asked.format,
-    })
-    const turn = this.#turn(asked, call, begun, {
-      history,
-      window,
+      trim: this.options.trim,
+      model: modelOf(asked, begun),
       source: begun.history ? 'postgres' : hit!.layer,
     })
-    if (window.unanswered.length === 0) return turn
+    const turn = this.#turn(asked, call, begun, history, cut)
+    if (!cut.refusal) return turn
     await turn.fail()
-    throw new InvalidRequest(
-      `messages must bring a result for each tool call; missing: ${window.unanswered.join(', ')}.`,
-      { param: 'messages' },
-    )
+    throw cut.refusal
   }
 
-  #turn(
-    asked: Asked,
-    call: BeginCall,
-    begun: Begun,
-    { history, window, source }: { history: History; window: Window; source: Receipt['source'] },
-  ): OpenTurn {
+  #turn(asked: Asked, call: BeginCall, begun: Begun, history: History, cut: CutPrompt): OpenTurn {
     const { userId, sessionId, format } = asked
+    const { window, receipt } = cut
+    const model = modelOf(asked, begun)
     // The host's to change: the next cache entry is made from what the store keeps.
     const prompt = copyJson({ system: window.system, messages: window.messages })
-    const beginning = {
-      history,
-      exchange: begun.exchange,
-      question: call.question,
-      keepMessages: asked.request.maxHistoryMessages ?? begun.settings.maxHistoryMessages,
-    }
     const owner = { userId, sessionId, turn: begun.turn, nonce: call.nonce, leaseMs: this.options.leaseMs }
     const turn = new OpenTurn(
       {
@@ -282,15 +273,18 @@ export class Beginning {
         format,
         messages: [...prompt.system, ...prompt.messages],
         history: [...prompt.system, ...prompt.messages.slice(0, window.history.length)],
-        receipt: receiptOf(window, source),
+        receipt,
         body: asked.body && promptBody(asked, prompt, begun.settings.model),
-        model: asked.question.model ?? asked.request.model ?? begun.settings.model ?? undefined,
+        model,
         signal: asked.request.signal,
       },
       {
-        commit: (complete) => this.ending.commit(complete, beginning),
+        commit: (complete) => this.#commit(asked, call, begun, { complete, history, cut }),
         renew: () => this.store.renewLease(owner),
-        closed: (closed) => this.open.delete(closed),
+        closed: (closed) => {
+          this.open.delete(closed)
+          setImmediate(() => void this.counting.load(model)).unref()
+        },
         limits: this.options.recorderLimits,
         longestMs: this.options.longestTurnMs,
         renewEveryMs: this.options.firstLeaseMs / 2,
@@ -298,6 +292,27 @@ export class Beginning {
     )
     this.open.add(turn)
     return turn
+  }
+
+  async #commit(
+    asked: Asked,
+    call: BeginCall,
+    begun: Begun,
+    { complete, history, cut }: { complete: CompleteCall; history: History; cut: CutPrompt },
+  ): Promise<Stored> {
+    const promptTokens = complete.usage && asked.format.promptTokens(complete.usage)
+    if (cut.counted && promptTokens !== undefined) this.counting.learn(cut.counted, promptTokens)
+    const said = complete.answer.map(({ message }) => message)
+    const answer = await this.counting.counted(said, modelOf(asked, begun))
+    return await this.ending.commit(
+      { ...complete, answer },
+      {
+        history,
+        exchange: begun.exchange,
+        question: call.question,
+        keepMessages: asked.request.maxHistoryMessages ?? begun.settings.maxHistoryMessages,
+      },
+    )
   }
 
   async #replay(asked: Asked, number: number): Promise<Turn> {
@@ -370,8 +385,6 @@ export function withoutControls(body: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(body).filter(([name]) => !controlFields.includes(name)))
 }
 
-const counted = (message: Message): HistoryMessage => ({ message })
-
 /** Fields that say how the answer is to come and not which: a retry may ask for the same answer in the other shape. */
 const shapeFields: ReadonlySet<string> = new Set(['stream', 'stream_options'])
 
@@ -383,16 +396,8 @@ function fingerprint({ body, question, request }: Asked): string {
     .digest('hex')
 }
 
-function receiptOf(window: Window, source: Receipt['source']): Receipt {
-  const { injected, dropped, trimmedBy, repaired } = window
-  return {
-    injected,
-    dropped,
-    source,
-    ...(trimmedBy && { trimmedBy }),
-    ...(repaired.length > 0 && { repaired }),
-  }
-}
+const modelOf = ({ question, request }: Asked, { settings }: Begun): string | undefined =>
+  question.model ?? request.model ?? settings.model ?? undefined
 
 /** The body to send on; the session's model where the client named none. */
 function promptBody({ body, format, question }: Asked, prompt: Prompt, model: string | null): JsonObject {

@@ -4,7 +4,7 @@ export interface Receipt {
   readonly injected: number
   /** Messages of the history that was read which stayed out. Older ones that nobody read are not counted. */
   readonly dropped: number
-  /** Tokens of the whole prompt, where the model's encoding is known. */
+  /** Tokens of the whole prompt, where the model is known. An estimate for what came before its encoding was loaded. */
   readonly tokens?: number
   /** Where the history was read. `none`: the request went on without it. */
   readonly source: 'memory' | 'redis' | 'postgres' | 'none'
@@ -16,6 +16,6 @@ export interface Receipt {
   readonly repaired?: readonly string[]
   /** Leading messages of the request that were recognised as history and not stored again. */
   readonly reconciled?: number
-  /** Why the history is missing or the model's limits are unknown. */
+  /** `unknown_model`: nobody knows its limits, or it was not named, and messages alone are counted. */
   readonly degraded?: string
 }

@@ -10,6 +10,8 @@ export interface Spending {
   readonly outputTokens?: number
   readonly tools: number
   readonly question: number
+  /** Tokens of the provider for each that is counted here. Default 1. */
+  readonly ratio?: number
 }
 
 /** How the tokens of a context are shared out. */
@@ -22,24 +24,26 @@ export interface Budget {
   readonly reserved: number
   /** Taken before any history: tools, question and the opening of the answer. */
   readonly spent: number
+  readonly ratio: number
 }
 
 // Long enough for most answers; a model with a small context keeps three quarters of it for the prompt.
 const usualAnswer = 4096
 
-/** min(input limit, context - reserved output) - tools - question - priming. */
-export function budgetOf({ limits, outputTokens, tools, question }: Spending): Budget {
+/** min(input limit, context - reserved output) - tools - question - priming, in tokens as they are counted here. */
+export function budgetOf({ limits, outputTokens, tools, question, ratio = 1 }: Spending): Budget {
   const { context, input = Infinity, output = Infinity } = limits
   const reserved = Math.min(outputTokens ?? Math.min(usualAnswer, Math.floor(context / 4)), output)
   const prompt = Math.min(input, context - reserved)
   const spent = tools + question + primingTokens
-  return { tokens: prompt - spent, prompt, reserved, spent }
+  return { tokens: Math.floor(prompt / ratio) - spent, prompt, reserved, spent, ratio }
 }
 
 /** The refusal for a window that overflows, with the numbers. */
 export function tooLong(budget: Budget, { needed }: NonNullable<Window['overflow']>): ContextLengthExceeded {
+  const all = Math.ceil((needed + budget.spent) * budget.ratio)
   return new ContextLengthExceeded(
     `This model takes a prompt of at most ${budget.prompt} tokens beside the ${budget.reserved} reserved for the answer. ` +
-      `The messages that must be sent and the tools need ${needed + budget.spent}. Shorten the messages, or reserve less for the answer.`,
+      `The messages that must be sent and the tools need ${all}. Shorten the messages, or reserve less for the answer.`,
   )
 }

@@ -33,18 +33,27 @@ const usualImage = { width: 1024, height: 1024 }
 // Long enough to be worth a turn of the event loop, short enough that nobody notices.
 const busyMs = 2
 
-/** Loads encodings when they are first asked for, each once. Make one for each Turnlog. */
+/** Loads encodings when they are first asked for. What is loaded serves the whole process. */
 export class Encodings {
-  readonly #loaded = new Map<Encoding, Promise<Tiktoken>>()
+  readonly #loading = new Map<Encoding, Promise<Tiktoken>>()
+  readonly #loaded = new Set<Encoding>()
 
   /** Resolves when the encoding is ready. Repeated calls are cheap; after a failure the next call tries again. */
   load(encoding: Encoding): Promise<Tiktoken> {
-    const known = this.#loaded.get(encoding)
+    const known = this.#loading.get(encoding)
     if (known) return known
     const loading = loadEncoding(encoding)
-    this.#loaded.set(encoding, loading)
-    loading.catch(() => this.#loaded.delete(encoding))
+    this.#loading.set(encoding, loading)
+    loading.then(
+      () => this.#loaded.add(encoding),
+      () => this.#loading.delete(encoding),
+    )
     return loading
+  }
+
+  /** Whether counting begins at once. */
+  isLoaded(encoding: Encoding): boolean {
+    return this.#loaded.has(encoding)
   }
 
   /** A counter for one encoding. Nothing is loaded before it counts. */
@@ -53,30 +62,8 @@ export class Encodings {
   }
 }
 
-async function loadEncoding(encoding: Encoding): Promise<Tiktoken> {
-  const [{ Tiktoken }, ranks] = await Promise.all([import('tiktoken/lite'), importRanks(encoding)])
-  const { bpe_ranks, special_tokens, pat_str } = ranks
-  const tiktoken = new Tiktoken(bpe_ranks, special_tokens, pat_str)
-  // The first call is ten times slower than the others: better here than in the first request.
-  for (let call = 0; call < 10; call++) tiktoken.encode_ordinary(`${warmUp} `.repeat(call))
-  return tiktoken
-}
-
-const warmUp = 'Words, 123 and \n signs {"of": [all]} kinds: 一二三。'
-
-interface Ranks {
-  readonly bpe_ranks: string
-  readonly special_tokens: Record<string, number>
-  readonly pat_str: string
-}
-
-async function importRanks(encoding: Encoding): Promise<Ranks> {
-  // Written out, so that bundlers see both. Node and bundlers agree that the default is the ranks; the types do not.
-  const module: { default: unknown } = await (encoding === 'cl100k_base'
-    ? import('tiktoken/encoders/cl100k_base')
-    : import('tiktoken/encoders/o200k_base'))
-  return module.default as Ranks
-}
+const loadEncoding = async (encoding: Encoding): Promise<Tiktoken> =>
+  encoding === 'cl100k_base' ? (await import('./cl100k.js')).cl100k : (await import('./o200k.js')).o200k
 
 /** Counts tokens as OpenAI does. A message's count does not depend on its neighbours, so it can be stored with it. */
 export class TokenCounter {

@@ -266,12 +266,13 @@ function takeBlocks(newestFirst: Iterable<Block>, room: Room): Fit {
   return { kept: taken.toReversed() }
 }
 
-const sumTokens = (messages: readonly HistoryMessage[]): number =>
+/** Tokens of messages; those that nobody counted are estimated. */
+export const sumTokens = (messages: readonly HistoryMessage[]): number =>
   messages.reduce((sum, { message, tokens = roughTokens(message) }) => sum + tokens, 0)
 
 /** For a message that nobody counted: its JSON text, where three ASCII characters make a token and any other makes one. */
-function roughTokens(message: Message): number {
-  const text = JSON.stringify(message)
+export function roughTokens(value: Message | readonly unknown[]): number {
+  const text = JSON.stringify(value)
   const other = Buffer.byteLength(text) - text.length
   return Math.ceil(text.length / 3 + other / 2)
 }

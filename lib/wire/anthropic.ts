@@ -15,6 +15,7 @@ export const anthropicMessages: Format = {
   calls: callsOf,
   answers: answersOf,
   closeOff,
+  promptTokens,
   replay: replayMessage,
 }
 
@@ -57,6 +58,13 @@ const blocksOf = (content: unknown): readonly unknown[] =>
 /** Anthropic refuses a message with fields of an answer, such as the stop sequence. */
 const asSent = (message: Message): Message =>
   message.role === 'assistant' ? { role: message.role, content: message['content'] } : message
+
+/** What was read from or written to the prompt cache is counted apart. */
+function promptTokens(usage: JsonObject): number | undefined {
+  const { input_tokens: input, cache_read_input_tokens: read, cache_creation_input_tokens: made } = usage
+  const tokens = wholeNumber(input)
+  return tokens === undefined ? undefined : tokens + (wholeNumber(read) ?? 0) + (wholeNumber(made) ?? 0)
+}
 
 function callsOf({ role, content }: Message): readonly string[] {
   return role === 'assistant' ? blockIds(content, 'tool_use', 'id') : []

@@ -78,6 +78,8 @@ export interface Format {
   answers(message: Message): readonly string[]
   /** A message of an interrupted answer, closed off so that the provider accepts it; nothing when nothing is left. */
   closeOff(message: Message): Message | undefined
+  /** How long the prompt was, by the provider's own count in its usage object, cached parts included. */
+  promptTokens(usage: JsonObject): number | undefined
   /** The stored answer as the retry asks for it. Deep-equal, for the official client, to what was recorded. */
   replay(turn: FinishedTurn, stream: boolean): Replay
 }

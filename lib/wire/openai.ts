@@ -15,6 +15,7 @@ export const openaiChat: Format = {
   calls: callIds,
   answers: answersOf,
   closeOff,
+  promptTokens: ({ prompt_tokens: tokens }) => wholeNumber(tokens),
   replay: replayChat,
 }
 

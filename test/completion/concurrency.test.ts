@@ -5,6 +5,7 @@ import { expect } from 'chai'
 
 import { openCache } from '../../lib/cache/open.js'
 import { Beginning, type BeginOptions } from '../../lib/completion/begin.js'
+import { Counting } from '../../lib/completion/counting.js'
 import { Ending } from '../../lib/completion/ending.js'
 import { createTurnlog, type Message, type Turn, type Turnlog } from '../../lib/index.js'
 import { PostgresStore } from '../../lib/store/postgres.js'
@@ -189,7 +190,8 @@ describe('turns of one session at once', () => {
         deferredCapacity: 1,
         onFault: () => undefined,
       })
-      return new Beginning(store, cache, ending, {
+      const counting = new Counting({ onFault: () => undefined })
+      return new Beginning(store, cache, ending, counting, {
         format: openaiChat,
         concurrency: 'allow',
         newSession: {},
@@ -200,6 +202,7 @@ describe('turns of one session at once', () => {
         maxQuestionMessages: 10,
         maxDepth: 10,
         recorderLimits: {},
+        trim: 'sliding',
         ...options,
       })
     }

@@ -106,6 +106,26 @@ export function remembersAnswers(framework: Framework, core: () => Turnlog): voi
       })
     }
 
+    it('says how many tokens were sent, and refuses what the model cannot take before it is asked', async () => {
+      const asked: unknown[] = []
+      const url = await start({
+        provider: (body) => {
+          asked.push(body)
+          return jsonAnswer('yes')
+        },
+      })
+      const session = await newSession()
+      const first = await ask(url, question(session, 'one'))
+      await first.text()
+      expect(Number(first.headers.get('x-history-tokens'))).to.be.greaterThan(5)
+      const long = question(session, 'word '.repeat(9000), { model: 'gpt-4' })
+      const refused = await ask(url, long)
+      expect(refused.status).to.equal(400)
+      expect(await refused.json()).to.have.nested.property('error.code', 'context_length_exceeded')
+      expect(asked).to.have.length(1)
+      expect((await said(session)).at(-1)).to.match(/^failed user/)
+    })
+
     it('says that it is stored', async () => {
       const url = await start({ provider: () => jsonAnswer('yes') })
       const response = await ask(url, question(await newSession(), 'stored?'))

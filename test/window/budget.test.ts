@@ -73,6 +73,7 @@ describe('budget', () => {
       prompt: 7192,
       reserved: 1000,
       spent: 153,
+      ratio: 1,
     })
   })
 

@@ -1,0 +1,116 @@
+import { InvalidRequest, type TurnlogError } from '../model/errors.js'
+import type { History } from '../model/history.js'
+import type { HistoryMessage } from '../model/message.js'
+import type { Receipt } from '../model/receipt.js'
+import { budgetOf, tooLong, type Budget } from '../window/budget.js'
+import { cutWindow, sumTokens, type Trim, type Window } from '../window/window.js'
+import type { Format, Question } from '../wire/format.js'
+import type { Counted, Counting } from './counting.js'
+
+export interface PromptRequest {
+  readonly format: Format
+  readonly asked: Question
+  /** The question's messages with what is known of their counts. */
+  readonly question: readonly HistoryMessage[]
+  readonly history: History
+  /** The running exchange that the question joins. */
+  readonly exchange?: number
+  readonly limit: number
+  readonly trim: Trim
+  readonly model: string | undefined
+  readonly source: Receipt['source']
+}
+
+/** What is to be sent, and why. */
+export interface CutPrompt {
+  readonly window: Window
+  readonly receipt: Receipt
+  /** Why it cannot be sent. */
+  readonly refusal: TurnlogError | undefined
+  /** What the provider's own count can be held against; nothing where some of it is an estimate. */
+  readonly counted: Counted | undefined
+}
+
+/** Cut the window for a question to what the session and the model allow. */
+export async function cutPrompt(counting: Counting, request: PromptRequest): Promise<CutPrompt> {
+  const { history, question, exchange, limit, trim, format } = request
+  const budget = await findBudget(counting, request)
+  const window = cutWindow({
+    history,
+    question,
+    limit,
+    trim,
+    pairs: format,
+    ...(exchange !== undefined && { exchange }),
+    ...(budget && { budget: budget.tokens }),
+  })
+  return {
+    window,
+    receipt: receiptOf(window, budget, request.source),
+    refusal: refusalOf(window, budget),
+    counted: countedOf(counting, request, window, budget),
+  }
+}
+
+async function findBudget(
+  counting: Counting,
+  { asked, question, model }: PromptRequest,
+): Promise<Budget | undefined> {
+  const limits = counting.limitsOf(model)
+  if (!limits || model === undefined) return undefined
+  const { outputTokens, tools = [] } = asked
+  return budgetOf({
+    limits,
+    ...(outputTokens !== undefined && { outputTokens }),
+    tools: await counting.tools(tools, limits.encoding),
+    question: sumTokens(question),
+    ratio: counting.ratioOf(model),
+  })
+}
+
+const tokensOf = ({ tokens = 0 }: Window, { spent }: Budget): number => tokens + spent
+
+function receiptOf(window: Window, budget: Budget | undefined, source: Receipt['source']): Receipt {
+  const { injected, dropped, trimmedBy, repaired } = window
+  return {
+    injected,
+    dropped,
+    ...(budget && { tokens: Math.ceil(tokensOf(window, budget) * budget.ratio) }),
+    source,
+    ...(trimmedBy && { trimmedBy }),
+    ...(repaired.length > 0 && { repaired }),
+    ...(!budget && { degraded: 'unknown_model' }),
+  }
+}
+
+function refusalOf(
+  { unanswered, orphaned, overflow }: Window,
+  budget: Budget | undefined,
+): TurnlogError | undefined {
+  if (unanswered.length > 0) {
+    return new InvalidRequest(
+      `messages must bring a result for each tool call; missing: ${unanswered.join(', ')}.`,
+      { param: 'messages' },
+    )
+  }
+  if (orphaned.length > 0) {
+    return new InvalidRequest(
+      `messages brings a tool result whose tool call is not in this session or was answered before: ${orphaned.join(', ')}.`,
+      { param: 'messages' },
+    )
+  }
+  return overflow && budget ? tooLong(budget, overflow) : undefined
+}
+
+function countedOf(
+  counting: Counting,
+  { history, question, model }: PromptRequest,
+  window: Window,
+  budget: Budget | undefined,
+): Counted | undefined {
+  const limits = counting.limitsOf(model)
+  if (!budget || !limits || model === undefined || !counting.isLoaded(limits.encoding)) return undefined
+  const all = [history.system, question, ...history.turns.map(({ messages }) => messages)].flat()
+  if (all.some(({ tokens }) => tokens === undefined)) return undefined
+  return { model, tokens: tokensOf(window, budget) }
+}
