@@ -1,12 +1,14 @@
 /** What the reference hosts have in common: they listen, say how to use them, and stop. */
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import jwt from 'jsonwebtoken'
 import type { Turnlog } from 'turnlog'
 
 /** How long running answers may take to finish once the process is told to stop. */
 const drainMs = 10_000
+const lastBytesMs = 1_000
 
 export async function runReferenceHost(
   framework: string,
@@ -23,7 +25,8 @@ export async function runReferenceHost(
     await turnlog.ready()
     printUsage(framework, server, secret)
   } catch (fault) {
-    console.error((fault as Error).message)
+    const { message, cause } = fault as Error
+    console.error(cause instanceof Error ? `${message} (${cause.message})` : message)
     process.exitCode = 1
     await stop()
   }
@@ -35,8 +38,10 @@ const listen = (server: Server): Promise<void> =>
   })
 
 async function stopHost(server: Server, turnlog: Turnlog): Promise<void> {
-  server.close()
+  const closed = new Promise((resolve) => server.close(resolve))
   await turnlog.close({ drainMs })
+  // The turns are stored; the last bytes of their answers may still be on their way.
+  await Promise.race([closed, sleep(lastBytesMs, undefined, { ref: false })])
   server.closeAllConnections()
 }
 
