@@ -34,7 +34,7 @@ const after = (history: History, turn: number): History =>
 /** One user who takes turns one after another, each in whichever process the balancer picks. */
 async function hitsOf(processes: readonly Cache[]): Promise<number> {
   const session = { userId: 'bench', sessionId: randomUUID() }
-  let history: History = { revision: randomUUID(), system: [], turns: [], from: 0 }
+  let history: History = { revision: randomUUID(), system: [], turns: [], from: 0, reach: 0 }
   let hits = 0
   for (let turn = 1; turn <= turns; turn++) {
     const cache = processes[Math.floor(Math.random() * processes.length)]!

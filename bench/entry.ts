@@ -82,7 +82,7 @@ function historyOf(count: number): History {
     status: 'done' as const,
     messages: [all[2 * index]!, all[2 * index + 1]!].map((message) => ({ message, tokens: 40 })),
   }))
-  return { revision: '0d9f6a3e-8a5c-4a52-9f9f-3f2d1f1f2a6b', system: [], turns, from: 1 }
+  return { revision: '0d9f6a3e-8a5c-4a52-9f9f-3f2d1f1f2a6b', system: [], turns, from: 1, reach: count + 2 }
 }
 
 function microseconds(work: () => unknown, times: number): number {

@@ -191,7 +191,12 @@ function cachedShare(policy: Policy, { turns, system }: History): number {
   for (const [at, turn] of turns.entries()) {
     const asked = turn.messages.slice(0, -1)
     const joined = turn.exchange === turn.turn ? undefined : turn.exchange
-    const window = apply(policy, { revision: '', system, turns: turns.slice(0, at), from: 0 }, asked, joined)
+    const window = apply(
+      policy,
+      { revision: '', system, turns: turns.slice(0, at), from: 0, reach: 0 },
+      asked,
+      joined,
+    )
     if (window.overflow) continue
     const byMessage = new Map(
       [...system, ...turns.flatMap(({ messages }) => messages)].map((held) => [held.message, held]),

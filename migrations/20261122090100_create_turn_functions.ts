@@ -323,7 +323,7 @@ ${lockSession(names)}
   end if;
   if r_replaces is not null
     or (p_call->>'revision') is distinct from s.revision::text
-    or ((p_call->>'held')::integer < v_limit and (p_call->>'from')::integer > 0)
+    or ((p_call->>'from')::integer > 0 and (p_call->>'reach')::integer <= v_limit)
     or (r_exchange < r_turn and (p_call->>'from')::integer > r_exchange) then
     r_history := ${names.readHistory}(p_user, p_session, s.cleared_at_turn, s.system_exchange, s.system_turn,
       v_limit, v_joined, v_step, v_out_exchange, v_out_turn);

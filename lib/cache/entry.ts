@@ -11,7 +11,7 @@ import type { SessionKey } from '../model/session.js'
  * of the reading, compression makes writing two to four times as long (`bench/entry.ts`), and JSON alone reads the
  * same in every version of Node.
  */
-const version = 1
+const version = 2
 const headerBytes = 41
 const checksumAt = 1
 const checkedFrom = 5
@@ -59,17 +59,18 @@ export interface Extension {
 
 /**
  * The entry as it stands after one more turn, named by the new revision. `undefined`, which means drop it, unless the
- * entry is the history that the turn was added to, the turn is newer than all of it, and its exchange is whole in it.
+ * entry is the history that the turn was added to, without the turn, and the turn's exchange is whole in it.
  */
 export function extendHistory(entry: History, extension: Extension): History | undefined {
   const { from, to, turn, keepMessages } = extension
   if (entry.revision !== from || from === to) return undefined
-  if (entry.turns.some((known) => known.turn >= turn.turn)) return undefined
+  if (entry.turns.some((known) => known.turn === turn.turn)) return undefined
   if (!holdsExchangeOf(entry, turn)) return undefined
   // A running exchange that is longer than the limit stands in a history in part: true for that prompt, not for the next.
   const whole = entry.turns.filter((known) => known.exchange >= entry.from)
+  const reach = entry.reach + turn.messages.length
   return trimmed(
-    { revision: to, system: entry.system, turns: placed(whole, turn), from: entry.from },
+    { revision: to, system: entry.system, turns: placed(whole, turn), from: entry.from, reach },
     keepMessages,
   )
 }
@@ -79,28 +80,36 @@ function holdsExchangeOf(entry: History, turn: HistoryTurn): boolean {
   return turn.exchange === turn.turn || entry.turns.some((known) => known.exchange === turn.exchange)
 }
 
-/** In prompt order: a turn that joins an earlier exchange stands before the questions asked meanwhile. */
+/** In prompt order: a turn that joins an earlier exchange, or was asked earlier and answered later, stands before the others. */
 function placed(turns: readonly HistoryTurn[], turn: HistoryTurn): HistoryTurn[] {
-  const later = turns.findIndex((known) => known.exchange > turn.exchange)
+  const later = turns.findIndex((known) => comparePlaces(known, turn) > 0)
   return later < 0 ? [...turns, turn] : turns.toSpliced(later, 0, turn)
 }
 
-/** The newest whole exchanges that hold at least `keepMessages`, and no more of them than that takes. */
+const comparePlaces = (one: HistoryTurn, other: HistoryTurn): number =>
+  one.exchange - other.exchange || one.turn - other.turn
+
+/**
+ * The newest whole exchanges that fit in `keepMessages`, as the store would read them; and the newest one in any case,
+ * because its tool steps may go on.
+ */
 function trimmed(history: History, keepMessages: number): History {
   const { turns } = history
-  let messages = 0
-  for (let index = turns.length - 1; index > 0; index--) {
-    messages += turns[index]!.messages.length
-    const { exchange } = turns[index]!
-    if (messages >= keepMessages && turns[index - 1]!.exchange !== exchange)
-      return { ...history, turns: turns.slice(index), from: exchange }
+  let reach = 0
+  let front = turns.length
+  for (let index = turns.length - 1; index >= 0; index--) {
+    reach += turns[index]!.messages.length
+    if (turns[index - 1]?.exchange === turns[index]!.exchange) continue
+    if (reach > keepMessages && front < turns.length)
+      return { ...history, turns: turns.slice(front), from: turns[front]!.exchange, reach }
+    front = index
   }
   return history
 }
 
-function toJson({ revision, system, turns, from }: History): string | undefined {
+function toJson({ revision, system, turns, from, reach }: History): string | undefined {
   try {
-    return JSON.stringify({ revision, system, turns, from })
+    return JSON.stringify({ revision, system, turns, from, reach })
   } catch {
     return undefined
   }
@@ -118,5 +127,6 @@ const isHistory = (value: unknown): value is History =>
   isObject(value) &&
   typeof value['revision'] === 'string' &&
   typeof value['from'] === 'number' &&
+  typeof value['reach'] === 'number' &&
   Array.isArray(value['system']) &&
   Array.isArray(value['turns'])

@@ -59,9 +59,9 @@ export class MemoryCache implements Cache {
 const nameOf = ({ userId, sessionId }: SessionKey): string => `${userId.length}:${userId}${sessionId}`
 
 /** Nothing where it cannot be JSON: too deep, or with a bigint in it. */
-function copyOf({ revision, system, turns, from }: History): History | undefined {
+function copyOf({ revision, system, turns, from, reach }: History): History | undefined {
   try {
-    return copyJson({ revision, system, turns, from })
+    return copyJson({ revision, system, turns, from, reach })
   } catch {
     return undefined
   }

@@ -11,7 +11,7 @@ import {
   type TurnlogError,
 } from '../model/errors.js'
 import { copyJson } from '../model/copy.js'
-import { countMessages, privateRevision, type History, type HistoryTurn } from '../model/history.js'
+import { privateRevision, type History, type HistoryTurn } from '../model/history.js'
 import {
   checkSessionId,
   checkUserId,
@@ -225,11 +225,7 @@ export class Beginning {
       model,
       leaseMs: this.options.firstLeaseMs,
       limit: request.maxHistoryMessages,
-      cached: hit && {
-        revision: hit.history.revision,
-        messages: countMessages(hit.history.turns),
-        from: hit.history.from,
-      },
+      cached: hit?.history,
       create: asked.create ? this.options.newSession : undefined,
       concurrency: request.concurrency ?? this.options.concurrency,
     }
@@ -310,7 +306,8 @@ export class Beginning {
         history,
         exchange: begun.exchange,
         question: call.question,
-        keepMessages: asked.request.maxHistoryMessages ?? begun.settings.maxHistoryMessages,
+        // A turn that asks for less leaves the next one enough.
+        keepMessages: Math.max(asked.request.maxHistoryMessages ?? 0, begun.settings.maxHistoryMessages),
       },
     )
   }
@@ -360,8 +357,9 @@ const shuttingDown = (): HistoryUnavailable =>
 
 /** A history that was read while nothing was replaced yet, as the replacing turn is to see it. */
 function withoutReplaced(history: History, { replaces, exchange }: Begun): History {
+  if (replaces === undefined) return history
   const replaced = history.turns.find(({ turn }) => turn === replaces)
-  if (!replaced) return history
+  if (!replaced) return { ...history, revision: privateRevision }
   const isOut = replaced.exchange === exchange ? [replaced] : history.turns.filter(sameExchange(replaced))
   return {
     ...history,

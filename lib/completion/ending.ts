@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cache } from '../cache/cache.js'
 import { extendHistory } from '../cache/entry.js'
 import { InvalidRequest } from '../model/errors.js'
-import type { History, HistoryTurn } from '../model/history.js'
+import { privateRevision, type History, type HistoryTurn } from '../model/history.js'
 import type { HistoryMessage } from '../model/message.js'
 import type { SessionKey } from '../model/session.js'
 import type { CompleteCall, CompleteResult, Store } from '../store/store.js'
@@ -53,7 +53,9 @@ export class Ending {
     try {
       const result = await this.#withinHold(call)
       if (result === undefined) return this.#defer(call)
-      if (result.status === 'completed') this.#follow(call, result, beginning)
+      if (result.status === 'completed') {
+        this.#follow(call, result, beginning).catch((error: unknown) => this.options.onFault(error, call))
+      }
       if (result.status === 'completed' || result.status === 'repeated') {
         return call.answer.length > 0 ? 'stored' : 'nothing'
       }
@@ -102,19 +104,31 @@ export class Ending {
     return this.deferred.add(call) ? 'deferred' : 'lost'
   }
 
-  #follow(call: CompleteCall, result: CompleteResult & { status: 'completed' }, beginning: Beginning): void {
+  /** Nobody waits for it. */
+  async #follow(
+    call: CompleteCall,
+    result: CompleteResult & { status: 'completed' },
+    beginning: Beginning,
+  ): Promise<void> {
     if (result.from === result.to) return
     const turn = visibleTurn(call, beginning)
-    const next =
-      turn &&
-      extendHistory(beginning.history, {
-        from: result.from,
-        to: result.to,
-        turn,
-        keepMessages: beginning.keepMessages,
-      })
+    const base = turn && (await this.#historyAt(result.from, call, beginning))
+    const { keepMessages } = beginning
+    const next = base && extendHistory(base, { from: result.from, to: result.to, turn, keepMessages })
     if (next) this.cache.write(call, next)
     else this.cache.drop(call)
+  }
+
+  /** The history that the turn was added to: where another turn was completed meanwhile, the one that was kept then. */
+  async #historyAt(
+    revision: string,
+    call: CompleteCall,
+    { history }: Beginning,
+  ): Promise<History | undefined> {
+    if (history.revision === revision) return history
+    // The turn takes the place of another one: what was kept still has that.
+    if (history.revision === privateRevision) return undefined
+    return (await this.cache.read(call))?.history
   }
 }
 

@@ -22,6 +22,12 @@ export interface History {
   readonly turns: readonly HistoryTurn[]
   /** Every visible turn whose exchange is this number or higher is here, whole; 0 when nothing older exists. */
   readonly from: number
+  /**
+   * How many of the newest visible messages were looked at: those of `turns` from `from` on, and where something older
+   * exists, also those of the next older exchange, which is not here because it was too much. So a window of fewer
+   * messages than this needs nothing older; with `from` 0 none does.
+   */
+  readonly reach: number
 }
 
 /** How many messages of history there are, the pinned ones not counted. */

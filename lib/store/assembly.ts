@@ -51,5 +51,6 @@ export function assembleHistory(text: string, revision: string, limit: number): 
     system: (read.system ?? []).map(messageOf),
     turns: turnsOf([...joined, ...whole]),
     from,
+    reach: rows.length,
   }
 }

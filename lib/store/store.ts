@@ -25,8 +25,8 @@ export interface BeginCall extends SessionKey {
   readonly leaseMs: number
   /** Messages of history wanted; the session's own `maxHistoryMessages` when absent. */
   readonly limit?: number
-  /** The history that a cache holds; when it is current and long enough, no history is returned. */
-  readonly cached?: { readonly revision: string; readonly messages: number; readonly from: number }
+  /** The history that a cache holds; when it is current and reaches far enough, no history is returned. */
+  readonly cached?: Pick<History, 'revision' | 'from' | 'reach'>
   /** The request may be a resent history: when the cached revision is not the current one, write nothing and return `stale`. */
   readonly onlyIfCurrent?: boolean
   /** Create the session when there is none. */

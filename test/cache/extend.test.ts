@@ -19,6 +19,7 @@ describe('extendHistory', () => {
       system: entry.system,
       turns: [aTurn(1), aTurn(2), aTurn(3)],
       from: 0,
+      reach: 6,
     })
   })
 
@@ -43,6 +44,11 @@ describe('extendHistory', () => {
     expect(placesOf(extended(entry, aTurn(4, { exchange: 2 })))).to.deep.equal(['1/1', '2/2', '2/4', '3/3'])
   })
 
+  it('puts a turn that was asked earlier and answered later in its own place', () => {
+    const entry = aHistory({ turns: [aTurn(1), aTurn(3)] })
+    expect(placesOf(extended(entry, aTurn(2)))).to.deep.equal(['1/1', '2/2', '3/3'])
+  })
+
   it('puts a turn of the newest exchange at the end', () => {
     expect(placesOf(extended(aHistory(), aTurn(3, { exchange: 2 })))).to.deep.equal(['1/1', '2/2', '2/3'])
   })
@@ -56,8 +62,6 @@ describe('extendHistory', () => {
       ['of another revision', aTurn(10), { from: 'other' }],
       ['when the revision did not move', aTurn(10), { to: entry.revision }],
       ['that holds the turn already', aTurn(9, { exchange: 6 })],
-      ['that holds a later turn', aTurn(6, { exchange: 5 })],
-      ['that holds a later turn further up in the prompt', aTurn(8)],
       ['that does not reach back to the exchange that the turn joins', aTurn(10, { exchange: 4 })],
       ['that holds only a part of the exchange that the turn joins', aTurn(10, { exchange: 3 })],
       ['that lacks the exchange that the turn joins', aTurn(10, { exchange: 8 })],
@@ -68,8 +72,9 @@ describe('extendHistory', () => {
 
   it('drops the oldest exchanges that a window cannot need, and says so', () => {
     const result = extended(aHistory(), aTurn(3), { keepMessages: 3 })
-    expect(placesOf(result)).to.deep.equal(['2/2', '3/3'])
-    expect(result!.from).to.equal(2)
+    expect(placesOf(result)).to.deep.equal(['3/3'])
+    expect(result!.from).to.equal(3)
+    expect(result!.reach).to.equal(4)
   })
 
   it('keeps a long exchange whole', () => {
@@ -88,6 +93,11 @@ describe('extendHistory', () => {
     expect(result!.from).to.equal(5)
   })
 
+  it('reaches as far as before, and over the new turn', () => {
+    const entry = aHistory({ turns: [aTurn(5)], from: 5, reach: 9 })
+    expect(extended(entry, aTurn(6))!.reach).to.equal(11)
+  })
+
   it('is always the newest whole exchanges of all that was said, enough for the window and no more', () => {
     // A session of random turns, each a new question or a step of an earlier exchange, against the whole history.
     assert(
@@ -102,12 +112,15 @@ describe('extendHistory', () => {
           entry = extended(entry, turn, { to: `${index}`, keepMessages: keep }) ?? {
             ...whole,
             revision: `${index}`,
+            reach: countMessages(all),
           }
           expect(entry.turns).to.deep.equal(all.filter(({ exchange }) => exchange >= entry.from))
-          if (entry.from > 0) expect(countMessages(entry.turns)).to.be.at.least(keep)
-          const oldest = entry.turns[0]!.exchange
-          const rest = entry.turns.filter(({ exchange }) => exchange > oldest)
-          if (entry.from > 0) expect(countMessages(rest)).to.be.below(keep)
+          const older = all.filter(({ exchange }) => exchange < entry.from).at(-1)?.exchange
+          const looked = all.filter(({ exchange }) => exchange >= (older ?? 0))
+          expect(entry.reach).to.equal(countMessages(looked))
+          if (entry.from > 0) expect(entry.reach).to.be.above(keep)
+          const newest = entry.turns.every(({ exchange }) => exchange === all.at(-1)!.exchange)
+          if (!newest) expect(countMessages(entry.turns)).to.be.at.most(keep)
         }
       }),
       { numRuns: 300 },

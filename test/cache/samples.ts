@@ -26,6 +26,7 @@ export const aHistory = (fields: Partial<History> = {}): History => ({
   system: [{ message: { role: 'system', content: 'Be brief.' }, tokens: 5 }],
   turns: [aTurn(1), aTurn(2)],
   from: 0,
+  reach: 4,
   ...fields,
 })
 

@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import { InvalidRequest } from '../../lib/model/errors.js'
 import type { PageRequest } from '../../lib/model/page.js'
 import type { SessionKey } from '../../lib/model/session.js'
-import type { BeginResult, Store } from '../../lib/store/store.js'
+import type { BeginCall, BeginResult, Store } from '../../lib/store/store.js'
 import { aBegin, aComplete, aSession, ask, assistant, begun, calling } from './asking.js'
 import { history, listed, result, spoken, system, user } from './asking.js'
 
@@ -479,6 +479,7 @@ function readsHistory(get: Get): void {
     ] as const) {
       const { history } = (await get().readHistory({ ...key, limit }))!
       expect([history.from, history.turns.length], `limit ${limit}`).to.deep.equal([from, count])
+      expect(history.reach, `limit ${limit}`).to.equal(Math.min(12, limit + 1))
     }
   })
 
@@ -489,15 +490,15 @@ function readsHistory(get: Get): void {
     expect((await begun(get(), aBegin(key))).history?.turns).to.have.length(2)
   })
 
-  it('is not sent again while the cached one is current and long enough', async () => {
+  it('is not sent again while the cached one is current and reaches far enough', async () => {
     const key = await six()
     const { revision } = (await get().readHistory(key))!.history
-    const given = async (cached: { revision: string; messages: number; from: number }): Promise<boolean> =>
+    const given = async (cached: BeginCall['cached']): Promise<boolean> =>
       (await begun(get(), aBegin(key, { cached, limit: 4 }))).history !== undefined
-    expect(await given({ revision, messages: 4, from: 5 })).to.equal(false)
-    expect(await given({ revision, messages: 0, from: 0 })).to.equal(false)
-    expect(await given({ revision, messages: 3, from: 5 })).to.equal(true)
-    expect(await given({ revision: randomUUID(), messages: 4, from: 5 })).to.equal(true)
+    expect(await given({ revision, reach: 5, from: 5 })).to.equal(false)
+    expect(await given({ revision, reach: 0, from: 0 })).to.equal(false)
+    expect(await given({ revision, reach: 4, from: 5 })).to.equal(true)
+    expect(await given({ revision: randomUUID(), reach: 5, from: 5 })).to.equal(true)
   })
 
   it('is stale, and nothing is written, when a resent history is based on another revision', async () => {
@@ -507,7 +508,7 @@ function readsHistory(get: Get): void {
     expect(stale).to.deep.include({ status: 'stale', settings: { model: null, maxHistoryMessages: 20 } })
     expect(stale.status === 'stale' && stale.history.turns.map((turn) => turn.turn)).to.deep.equal([6])
     expect(await listed(get(), key)).to.have.length(12)
-    const cached = { revision, messages: 2, from: 6 }
+    const cached = { revision, reach: 21, from: 6 }
     const next = await get().beginTurn(aBegin(key, { onlyIfCurrent: true, cached }))
     expect(next).to.include({ status: 'begun', turn: 7 })
   })
@@ -569,7 +570,7 @@ function joinsExchanges(get: Get): void {
     await ask(get(), key, { question: [user('q')] }, { answer: [calling('c1')], calls: ['c1'] })
     for (let n = 0; n < 3; n++) await ask(get(), key)
     const { revision } = (await get().readHistory(key))!.history
-    const cached = { revision, messages: 4, from: 3 }
+    const cached = { revision, reach: 5, from: 3 }
     const joined = await begun(get(), aBegin(key, { ...step('c1', ['c1']), limit: 4, cached }))
     expect(joined.history?.turns.map((turn) => turn.turn)).to.deep.equal([1, 3, 4])
     expect(joined.history?.from).to.equal(3)

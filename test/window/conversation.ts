@@ -49,6 +49,7 @@ export const aHistory = (turns: readonly HistoryTurn[], more: Partial<History> =
   system: [],
   turns: turns.toSorted((a, b) => a.exchange - b.exchange || a.turn - b.turn),
   from: 0,
+  reach: turns.reduce((sum, { messages }) => sum + messages.length, 0),
   ...more,
 })
 
