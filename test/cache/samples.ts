@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-import type { History, HistoryTurn } from '../../lib/model/history.js'
+import { countMessages, type History, type HistoryTurn } from '../../lib/model/history.js'
 import type { SessionKey } from '../../lib/model/session.js'
 
 export const aSession = (fields: Partial<SessionKey> = {}): SessionKey => ({
@@ -21,14 +21,17 @@ export const aTurn = (turn: number, fields: Partial<HistoryTurn> = {}): HistoryT
   ...fields,
 })
 
-export const aHistory = (fields: Partial<History> = {}): History => ({
-  revision: randomUUID(),
-  system: [{ message: { role: 'system', content: 'Be brief.' }, tokens: 5 }],
-  turns: [aTurn(1), aTurn(2)],
-  from: 0,
-  reach: 4,
-  ...fields,
-})
+export const aHistory = (fields: Partial<History> = {}): History => {
+  const { turns = [aTurn(1), aTurn(2)] } = fields
+  return {
+    revision: randomUUID(),
+    system: [{ message: { role: 'system', content: 'Be brief.' }, tokens: 5 }],
+    turns,
+    from: 0,
+    reach: countMessages(turns),
+    ...fields,
+  }
+}
 
 /** Messages that a careless copy would change. */
 export const awkward = (): History =>
