@@ -112,7 +112,7 @@ describe('extendHistory', () => {
           const next = extended(entry, turn, { to: `${index}`, keepMessages: keep })
           entry = next ?? { ...whole, revision: `${index}`, reach: countMessages(all) }
           expect(entry.turns).to.deep.equal(all.filter(({ exchange }) => exchange >= entry.from))
-          const older = all.filter(({ exchange }) => exchange < entry.from).at(-1)?.exchange
+          const older = all.findLast(({ exchange }) => exchange < entry.from)?.exchange
           const looked = all.filter(({ exchange }) => exchange >= (older ?? 0))
           expect(entry.reach).to.equal(countMessages(looked))
           if (entry.from > 0) expect(entry.reach).to.be.above(keep)
