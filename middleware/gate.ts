@@ -21,7 +21,7 @@ export interface GateOptions {
 export class Gate {
   readonly #recorder: Recorder | undefined
   readonly #decoder: Decoder | undefined
-  /** Whether the client reads plain Server-Sent Events, in which a comment may stand. */
+  /** Whether the client reads plain Server-Sent Events, in which a comment and an event of ours may stand. */
   readonly #mayComment: boolean = false
   /** With this many bytes the answer is whole for the client, whether its end is called or not. */
   readonly #length: number
@@ -62,6 +62,8 @@ export class Gate {
   }
 
   feed(bytes: Buffer): void {
+    // After an answer that was withheld nothing more is said.
+    if (this.stored === 'withheld') return
     this.#held.push(bytes)
     this.#fed += bytes.length
     this.#mayPass = this.#allowed(bytes)
@@ -77,18 +79,36 @@ export class Gate {
     return passing
   }
 
-  /** End the turn and wait for its commit. Returns what was held back, after a comment when a stream could not be stored. */
+  /** The answer must not go out, and no event can say so: 503 where the head has not been sent, and else a cut connection. */
+  get refused(): boolean {
+    return this.stored === 'withheld' && !this.#mayComment
+  }
+
+  /**
+   * End the turn and wait for its commit. Returns what was held back, after a comment when a stream could not be stored. Where
+   * the answer is withheld: a stream's last event that says so, or the body of the 503 when `refused`.
+   */
   async settle(): Promise<Buffer> {
+    if (this.stored === 'withheld') return Buffer.alloc(0)
     if (this.#settled) return this.take()
     await this.#decoder?.end()
     const ended = this.#recorder?.end()
     this.stored = ended ? await this.turn.settle(ended) : await this.turn.fail()
     this.#settled = true
+    if (this.stored === 'withheld') return this.#withhold()
     this.#mayPass = this.#fed
     const rest = this.take()
     return this.#mayComment && isTrouble(this.stored)
       ? Buffer.concat([troubleComment(this.stored), rest])
       : rest
+  }
+
+  /** The events before the last word are the client's all the same. */
+  #withhold(): Buffer {
+    const before = this.take()
+    this.#held = []
+    const { body } = this.turn.failure(this.#mayComment ? 'stream' : 'json')
+    return this.#mayComment ? Buffer.concat([before, Buffer.from(body)]) : Buffer.from(body)
   }
 
   #allowed(bytes: Buffer): number {

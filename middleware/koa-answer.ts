@@ -3,7 +3,7 @@ import type { ReadableStream } from 'node:stream/web'
 
 import type { Context } from 'koa'
 
-import type { Turn } from '../lib/index.js'
+import { HistoryUnavailable, type Turn } from '../lib/index.js'
 import { Gate, storedHeader, type GateOptions } from './gate.js'
 
 /** Record what Koa is about to send. Bodies that are whole wait for the commit; streams pass, and their end waits. */
@@ -41,7 +41,16 @@ async function holdBody(ctx: Context, bytes: Buffer, makeGate: (first: Buffer) =
   gate.feed(bytes)
   const sent = await gate.settle()
   tellStored(ctx, gate.stored)
-  if (sent.length !== bytes.length) ctx.body = sent
+  if (gate.refused) refuse(ctx)
+  if (gate.stored === 'withheld' || sent.length !== bytes.length) ctx.body = sent
+}
+
+/** The answer is withheld: its body is that of a 503. */
+function refuse(ctx: Context): void {
+  for (const name of ['Content-Encoding', 'ETag', 'Last-Modified']) ctx.remove(name)
+  ctx.status = 503
+  ctx.set('Content-Type', 'application/json; charset=utf-8')
+  ctx.set('Retry-After', '1')
 }
 
 function passStream(
@@ -91,7 +100,8 @@ class Passage extends Transform {
   async #settle(gate: Gate, done: TransformCallback): Promise<void> {
     const rest = await gate.settle()
     this.onSettled(gate)
-    done(null, rest)
+    if (gate.refused) done(new HistoryUnavailable())
+    else done(null, rest)
   }
 }
 

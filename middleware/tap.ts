@@ -51,6 +51,8 @@ class Tap implements Tapped {
   #ended = false
   #seen = true
   #onIdle: (() => void)[] = []
+  /** The answer was withheld: what the handler still says is heard by nobody. */
+  #deaf = false
 
   constructor(
     private readonly res: ServerResponse,
@@ -80,6 +82,7 @@ class Tap implements Tapped {
   readonly write = (chunk: unknown, ...rest: unknown[]): boolean => {
     const bytes = bytesOf(chunk, rest[0])
     const callback = callbackOf(rest)
+    if (this.#deaf) return this.#ignore(callback)
     if (bytes === undefined || this.#ended || !this.#seen) return this.#originalWrite(chunk, ...rest)
     if (this.#waiting) return this.#wait({ end: false, bytes, callback })
     if (bytes.length === 0) return this.#pass(bytes, callback)
@@ -91,6 +94,10 @@ class Tap implements Tapped {
   }
 
   readonly end = (...args: unknown[]): ServerResponse => {
+    if (this.#deaf) {
+      this.#ignore(callbackOf(args))
+      return this.res
+    }
     if (this.#ended || !this.#seen) {
       this.#ended = true
       return this.#originalEnd(...args)
@@ -161,7 +168,8 @@ class Tap implements Tapped {
     this.#waiting = undefined
     this.#restoreHead()
     if (!this.res.headersSent) this.res.setHeader('X-History-Stored', storedHeader(gate.stored))
-    this.#resumeCalls(waiting, rest)
+    if (gate.stored === 'withheld') this.#withhold(gate, rest, waiting)
+    else this.#resumeCalls(waiting, rest)
     for (const resolve of this.#onIdle.splice(0)) resolve()
   }
 
@@ -175,6 +183,28 @@ class Tap implements Tapped {
     }
     if (this.#owesDrain && !this.#ended && !this.res.writableNeedDrain) this.res.emit('drain')
     this.#owesDrain = false
+  }
+
+  /** An event ends a stream; anything else becomes a 503, or is cut off where the client has its head already. */
+  #withhold(gate: Gate, rest: Buffer, waiting: readonly Waiting[]): void {
+    const { res } = this
+    this.#deaf = true
+    for (const { callback } of waiting) this.#ignore(callback)
+    if (!gate.refused) return this.#finish(rest, undefined)
+    if (res.headersSent) return void res.destroy()
+    res.statusCode = 503
+    res.statusMessage = ''
+    for (const name of ['content-encoding', 'transfer-encoding', 'etag', 'last-modified', 'cache-control'])
+      res.removeHeader(name)
+    res.setHeader('Content-Type', 'application/json; charset=utf-8')
+    res.setHeader('Content-Length', rest.length)
+    res.setHeader('Retry-After', '1')
+    this.#finish(rest, undefined)
+  }
+
+  #ignore(callback: Callback | undefined): true {
+    if (callback) process.nextTick(callback)
+    return true
   }
 
   #finish(bytes: Buffer | undefined, callback: Callback | undefined): void {

@@ -100,7 +100,7 @@ export class Ending {
 
   #defer(call: CompleteCall): Stored {
     this.cache.drop(call)
-    if (this.options.onStoreFailure === 'fail') return 'lost'
+    if (this.options.onStoreFailure === 'fail') return call.answer.length > 0 ? 'withheld' : 'lost'
     return this.deferred.add(call) ? 'deferred' : 'lost'
   }
 

@@ -1,4 +1,4 @@
-import { InvalidRequest, Misconfigured, TurnlogError } from '../model/errors.js'
+import { HistoryUnavailable, InvalidRequest, Misconfigured, TurnlogError } from '../model/errors.js'
 import { isObject, type JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
 import type { Receipt } from '../model/receipt.js'
@@ -16,9 +16,10 @@ import {
 /**
  * What became of an answer: `stored` is durable; `deferred` will be tried again and is no acknowledgement;
  * `refused` came too late (the session was cleared or deleted, or the turn was closed by somebody else);
- * `lost` could neither be stored nor queued; `nothing` had no answer to store.
+ * `lost` could neither be stored nor queued; `withheld` could not be stored, and its end is not to reach the client
+ * (`onStoreFailure: 'fail'`): `turn.failure()` goes out in its place; `nothing` had no answer to store.
  */
-export type Stored = 'stored' | 'deferred' | 'refused' | 'lost' | 'nothing'
+export type Stored = 'stored' | 'deferred' | 'refused' | 'lost' | 'withheld' | 'nothing'
 
 /** What is known of an answer besides its messages. */
 export interface AnswerDetails {
@@ -69,6 +70,8 @@ export interface Turn {
   fail(error?: unknown): Promise<Stored>
   /** As if it had not been asked. */
   discard(): Promise<Stored>
+  /** What the client gets in place of an answer that is `withheld`: a 503's body, or the last event of a stream. */
+  failure(shape: 'json' | 'stream'): Replay
 }
 
 /** What a turn needs from the core that began it. */
@@ -156,12 +159,19 @@ export class OpenTurn implements Turn {
     try {
       for await (const chunk of recorder.record(stream)) {
         // The provider's last word waits for the commit, like the terminal event of an HTTP stream.
-        if (recorder.outcome !== 'more') await this.settle(recorder.end())
+        if (recorder.outcome !== 'more') refuseWithheld(await this.settle(recorder.end()))
         yield chunk
       }
+      refuseWithheld(await this.settle(recorder.end()))
     } finally {
       await this.settle(recorder.end())
     }
+  }
+
+  failure(shape: 'json' | 'stream'): Replay {
+    const body = withheld().toBody()
+    if (shape === 'json') return { contentType: 'application/json', body: JSON.stringify(body) }
+    return { contentType: 'text/event-stream; charset=utf-8', body: this.start.format.failure(body) }
   }
 
   settle({ ending, answer }: Recording): Promise<Stored> {
@@ -277,6 +287,10 @@ export class ReplayedTurn implements Turn {
     throw this.#refusal()
   }
 
+  failure(): Replay {
+    throw this.#refusal()
+  }
+
   settle(): Promise<Stored> {
     return nothing()
   }
@@ -302,6 +316,13 @@ export class ReplayedTurn implements Turn {
       'This turn was finished before: answer from turn.replay and do not call the provider.',
     )
   }
+}
+
+const withheld = (): HistoryUnavailable =>
+  new HistoryUnavailable(undefined, 'The answer could not be stored, so it is withheld. Try again shortly.')
+
+function refuseWithheld(stored: Stored): void {
+  if (stored === 'withheld') throw withheld()
 }
 
 const nothing = (): Promise<Stored> => Promise.resolve('nothing')

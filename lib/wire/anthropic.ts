@@ -1,4 +1,4 @@
-import { InvalidRequest } from '../model/errors.js'
+import { InvalidRequest, type ErrorBody } from '../model/errors.js'
 import { isObject, type JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
 import { blockIds, MessageReader } from './anthropic-answer.js'
@@ -17,6 +17,7 @@ export const anthropicMessages: Format = {
   closeOff,
   promptTokens,
   replay: replayMessage,
+  failure,
 }
 
 function read(body: JsonObject): Question {
@@ -31,6 +32,11 @@ function read(body: JsonObject): Question {
     ...(outputTokens !== undefined && { outputTokens }),
     ...(Array.isArray(tools) && { tools }),
   }
+}
+
+function failure({ error }: ErrorBody): string {
+  const data = { type: 'error', error: { type: 'api_error', message: error.message } }
+  return `event: error\ndata: ${JSON.stringify(data)}\n\n`
 }
 
 /** The body's system field as the one message that holds its text or its blocks. */

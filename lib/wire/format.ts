@@ -1,3 +1,4 @@
+import type { ErrorBody } from '../model/errors.js'
 import type { JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
 import type { FinishedTurn } from '../model/turn.js'
@@ -82,4 +83,6 @@ export interface Format {
   promptTokens(usage: JsonObject): number | undefined
   /** The stored answer as the retry asks for it. Deep-equal, for the official client, to what was recorded. */
   replay(turn: FinishedTurn, stream: boolean): Replay
+  /** An error as this format's streams tell it, in place of their terminal event: one whole event. */
+  failure(error: ErrorBody): string
 }

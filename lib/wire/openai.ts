@@ -17,6 +17,7 @@ export const openaiChat: Format = {
   closeOff,
   promptTokens: ({ prompt_tokens: tokens }) => wholeNumber(tokens),
   replay: replayChat,
+  failure: (error) => `data: ${JSON.stringify(error)}\n\n`,
 }
 
 function read(body: JsonObject): Question {

@@ -11,7 +11,7 @@ import { migrate } from '../../migrations/index.js'
 import { freshDatabase } from '../services/postgres.js'
 import { aBegin, aComplete, aSession, ask, assistant, begun, listed, user } from './asking.js'
 import { child, type Child } from './child.js'
-import { startProxy, type Proxy } from './proxy.js'
+import { startProxy, type Proxy } from '../services/proxy.js'
 
 describe('store: races', function () {
   this.timeout(60_000)
