@@ -1,22 +1,27 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 
-/** A network between a store and its Postgres that can be broken. */
+/** A network before a Postgres that can be broken. */
 export interface Proxy {
   readonly url: string
   /** The server gets the next message and commits; its answer is lost with the connection. */
   loseNextAnswer(): void
+  /** The same for the next message that contains the text. */
+  loseAnswerTo(text: string): void
   /** Nothing passes any more, and nothing ends. */
   swallow(on: boolean): void
   /** Cut all connections and refuse new ones, or take them again. */
   refuse(on: boolean): void
+  /** New connections go to another server. */
+  lead(database: string): void
   stop(): Promise<void>
 }
 
 export async function startProxy(database: string): Promise<Proxy> {
-  const target = new URL(database)
+  let target = new URL(database)
   const sockets = new Set<Socket>()
   let losing = false
+  let unlucky: string | undefined
   let swallowing = false
   let refusing = false
   const server = createServer((client) => {
@@ -34,12 +39,18 @@ export async function startProxy(database: string): Promise<Proxy> {
         upstream.destroy()
       })
     }
+    let isUnlucky = false
     client.on('data', (chunk) => {
-      if (!swallowing) upstream.write(chunk)
+      if (swallowing) return
+      if (unlucky !== undefined && chunk.includes(unlucky)) {
+        unlucky = undefined
+        isUnlucky = true
+      }
+      upstream.write(chunk)
     })
     upstream.on('data', (chunk) => {
       if (swallowing) return
-      if (losing) {
+      if (losing || isUnlucky) {
         losing = false
         client.destroy()
       } else client.write(chunk)
@@ -53,6 +64,12 @@ export async function startProxy(database: string): Promise<Proxy> {
     url: url.href,
     loseNextAnswer: () => {
       losing = true
+    },
+    loseAnswerTo: (text) => {
+      unlucky = text
+    },
+    lead: (other) => {
+      target = new URL(other)
     },
     swallow: (on) => {
       swallowing = on
