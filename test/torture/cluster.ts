@@ -1,0 +1,185 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { Redis } from 'ioredis'
+import { Client } from 'pg'
+
+import type { Service } from '../services/daemon.js'
+import { startPostgres, startReplica } from '../services/postgres.js'
+import { startProxy, type Proxy } from '../services/proxy.js'
+import { startRedis } from '../services/redis.js'
+import { migrateAt } from '../store/migrated.js'
+import { startHost } from './host.js'
+import { endWorker, type Worker } from './process.js'
+import { startProvider } from './provider.js'
+import { now, type SessionState } from './record.js'
+import { readStates } from './state.js'
+
+/** What nothing but a power cut may take away. */
+const durable = { fsync: 'on', full_page_writes: 'on', max_connections: '200' }
+
+/** A server process, its way to the database, and whether it is there. */
+interface Seat {
+  readonly proxy: Proxy
+  host: Worker | undefined
+}
+
+/** Server processes, each behind a network of its own, on one Postgres with a replica and one Redis, before one provider. */
+export class Cluster {
+  /** When the replica took over, and what it and the old primary held then. */
+  failover: { cutAt: number; switchedAt: number; promoted: Map<string, SessionState> } | undefined
+
+  private constructor(
+    readonly primary: Service,
+    readonly redis: Service,
+    readonly provider: Worker,
+    readonly seats: readonly Seat[],
+    private readonly standby: { readonly replica: Service; readonly proxy: Proxy } | undefined,
+  ) {}
+
+  static async start({ servers, replica }: { servers: number; replica: boolean }): Promise<Cluster> {
+    const [primary, redis, provider] = await Promise.all([
+      startPostgres({ settings: durable }),
+      startRedis(),
+      startProvider({ delayMs: 15 }),
+    ])
+    await migrateAt(primary.url)
+    const standby = replica ? await startStandby(primary) : undefined
+    const proxies = await Promise.all(Array.from({ length: servers }, () => startProxy(primary.url)))
+    const seats = proxies.map((proxy): Seat => ({ proxy, host: undefined }))
+    const cluster = new Cluster(primary, redis, provider, seats, standby)
+    await Promise.all(seats.map((_, index) => cluster.startServer(index)))
+    return cluster
+  }
+
+  /** The address of a server that runs, any of them. */
+  anyUrl(): string {
+    const running = this.seats.flatMap(({ host }) => host?.url ?? [])
+    return running[Math.floor(Math.random() * running.length)] ?? 'http://127.0.0.1:9'
+  }
+
+  async startServer(index: number): Promise<Worker> {
+    const seat = this.seats[index]!
+    seat.host = await startHost({
+      database: seat.proxy.url,
+      redis: this.redis.url,
+      provider: this.provider.url,
+    })
+    return seat.host
+  }
+
+  async killServer(index: number): Promise<void> {
+    const seat = this.seats[index]!
+    const { host } = seat
+    seat.host = undefined
+    if (host) await endWorker(host)
+  }
+
+  async freezeServer(index: number, ms: number): Promise<void> {
+    const pid = this.seats[index]!.host?.process.pid
+    if (pid !== undefined) await freeze(pid, ms)
+  }
+
+  async flushRedis(): Promise<void> {
+    const client = new Redis(this.redis.url)
+    await client.flushall()
+    client.disconnect()
+  }
+
+  /** The replica, which lags behind, takes the place of the primary. */
+  async failOver(): Promise<void> {
+    if (!this.standby) throw new Error('This cluster has no replica.')
+    const { replica, proxy } = this.standby
+    proxy.swallow(true)
+    await sleep(500)
+    const cutAt = now()
+    await die(this.primary)
+    for (const { proxy } of this.seats) proxy.refuse(true)
+    await run(replica.url, 'select pg_promote()')
+    const promoted = await readStates(replica.url)
+    const switchedAt = now()
+    for (const { proxy } of this.seats) {
+      proxy.lead(replica.url)
+      proxy.refuse(false)
+    }
+    this.failover = { cutAt, switchedAt, promoted }
+  }
+
+  /** All sessions as the serving database holds them, and as the one held them that failed. */
+  async readStates(): Promise<{ states: Map<string, SessionState>; old?: Map<string, SessionState> }> {
+    if (!this.failover || !this.standby) return { states: await readStates(this.primary.url) }
+    await comeBack(this.primary)
+    return { states: await readStates(this.standby.replica.url), old: await readStates(this.primary.url) }
+  }
+
+  /** The servers end as they do when they are told to; rejects when one does not. */
+  async closeServers(): Promise<void> {
+    await Promise.all(this.seats.flatMap(({ host }) => (host ? [closeHost(host)] : [])))
+    for (const seat of this.seats) seat.host = undefined
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.seats.map((_, index) => this.killServer(index)))
+    await endWorker(this.provider)
+    await Promise.all(this.seats.map(({ proxy }) => proxy.stop()))
+    await this.standby?.replica.stop()
+    await this.standby?.proxy.stop()
+    await Promise.all([this.primary.stop(), this.redis.stop()])
+  }
+}
+
+async function startStandby(primary: Service): Promise<{ replica: Service; proxy: Proxy }> {
+  const proxy = await startProxy(primary.url)
+  try {
+    return { proxy, replica: await startReplica(primary, { via: proxy.url, settings: durable }) }
+  } catch (error) {
+    await proxy.stop()
+    throw error
+  }
+}
+
+/** A server that leaves a timer or a socket behind does not end by itself. */
+export async function closeHost({ process: child }: Worker): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
+  child.send('close')
+  const code = await ended
+  if (code !== 0) throw new Error(`A server that was closed ended with ${code}: something kept it alive.`)
+}
+
+async function freeze(pid: number, ms: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP')
+  await sleep(ms)
+  process.kill(pid, 'SIGCONT')
+}
+
+export const freezeService = (service: Service, ms: number): Promise<void> => freeze(service.pid, ms)
+
+/** kill -9, and nothing else. */
+async function die(service: Service): Promise<void> {
+  process.kill(service.pid, 'SIGKILL')
+  await sleep(300)
+}
+
+export async function killService(service: Service): Promise<void> {
+  await die(service)
+  await comeBack(service)
+}
+
+/** The processes that a killed Postgres leaves behind keep a new one from starting until they have noticed. */
+async function comeBack(service: Service): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await service.restart()
+    } catch (error) {
+      if (tries === 20) throw error
+      await sleep(500)
+    }
+  }
+}
+
+async function run(url: string, sql: string): Promise<void> {
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  await client.query(sql)
+  await client.end()
+}
