@@ -8,7 +8,15 @@ import type { Turnlog } from 'turnlog'
 
 /** How long running answers may take to finish once the process is told to stop. */
 const drainMs = 10_000
+
+/** How long the last bytes may take to leave once every turn has ended. */
 const lastBytesMs = 1_000
+
+/** A setting from the environment; one that is set to nothing is not set. */
+export function setting(name: string): string | undefined {
+  const value = process.env[name]
+  return value === '' ? undefined : value
+}
 
 export async function runReferenceHost(
   framework: string,
@@ -25,8 +33,7 @@ export async function runReferenceHost(
     await turnlog.ready()
     printUsage(framework, server, secret)
   } catch (fault) {
-    const { message, cause } = fault as Error
-    console.error(cause instanceof Error ? `${message} (${cause.message})` : message)
+    console.error(described(fault as Error))
     process.exitCode = 1
     await stop()
   }
@@ -34,8 +41,15 @@ export async function runReferenceHost(
 
 const listen = (server: Server): Promise<void> =>
   new Promise((resolve, reject) => {
-    server.once('error', reject).listen(Number(process.env.PORT ?? 8000), '127.0.0.1', resolve)
+    server.once('error', reject).listen(Number(setting('PORT') ?? 8000), '127.0.0.1', resolve)
   })
+
+/** What failed, and what is behind it: a driver's own words, which no client ever gets. */
+function described({ message, cause }: Error): string {
+  const { code, message: reason } = (cause ?? {}) as { code?: string; message?: string }
+  const behind = [code, reason].filter(Boolean).join(' ')
+  return behind === '' ? message : `${message} (${behind})`
+}
 
 async function stopHost(server: Server, turnlog: Turnlog): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve))

@@ -13,12 +13,15 @@ import { bearer, createTurnlog } from 'turnlog'
 import { chatHistory } from 'turnlog/express'
 
 import { completion, completionEvents, demoAnswer, type DemoRequest } from '../demo-model.js'
-import { runReferenceHost } from '../reference-host.js'
+import { runReferenceHost, setting } from '../reference-host.js'
 
-const { DATABASE_URL, REDIS_URL, UPSTREAM_URL, UPSTREAM_API_KEY } = process.env
-const secret = process.env.JWT_SECRET ?? randomBytes(32).toString('hex')
+const upstreamUrl = setting('UPSTREAM_URL')
+const secret = setting('JWT_SECRET') ?? randomBytes(32).toString('hex')
 
-const turnlog = createTurnlog({ database: DATABASE_URL ?? 'embedded', redis: REDIS_URL })
+const turnlog = createTurnlog({
+  database: setting('DATABASE_URL') ?? 'embedded',
+  redis: setting('REDIS_URL'),
+})
 
 const app = express()
 app.get('/healthz', (_req, res) => void res.json({ status: 'ok' }))
@@ -30,13 +33,16 @@ app.get('/readyz', (_req, res) => {
 })
 app.use(express.json({ limit: '10mb' }))
 app.use(chatHistory(turnlog, { userId: bearer({ secret }) }))
-app.post('/v1/chat/completions', UPSTREAM_URL === undefined ? answerFromDemo : forward)
+app.post('/v1/chat/completions', upstreamUrl === undefined ? answerFromDemo : forward)
 
 /** Send the body, with its history, to the provider, and the provider's bytes back. */
 async function forward(req: Request, res: Response): Promise<void> {
-  const upstream = await fetch(`${UPSTREAM_URL}/chat/completions`, {
+  const upstream = await fetch(`${upstreamUrl}/chat/completions`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${UPSTREAM_API_KEY ?? ''}` },
+    headers: {
+      'content-type': 'application/json',
+      authorization: `Bearer ${setting('UPSTREAM_API_KEY') ?? ''}`,
+    },
     body: JSON.stringify(req.body),
     signal: req.turnlog?.signal,
   })

@@ -14,12 +14,15 @@ import { bearer, createTurnlog } from 'turnlog'
 import { chatHistory } from 'turnlog/koa'
 
 import { completion, completionEvents, demoAnswer, type DemoRequest } from '../demo-model.js'
-import { runReferenceHost } from '../reference-host.js'
+import { runReferenceHost, setting } from '../reference-host.js'
 
-const { DATABASE_URL, REDIS_URL, UPSTREAM_URL, UPSTREAM_API_KEY } = process.env
-const secret = process.env.JWT_SECRET ?? randomBytes(32).toString('hex')
+const upstreamUrl = setting('UPSTREAM_URL')
+const secret = setting('JWT_SECRET') ?? randomBytes(32).toString('hex')
 
-const turnlog = createTurnlog({ database: DATABASE_URL ?? 'embedded', redis: REDIS_URL })
+const turnlog = createTurnlog({
+  database: setting('DATABASE_URL') ?? 'embedded',
+  redis: setting('REDIS_URL'),
+})
 
 const router = new Router()
 router.get('/healthz', (ctx) => void (ctx.body = { status: 'ok' }))
@@ -32,7 +35,7 @@ router.get('/readyz', async (ctx) => {
     ctx.body = { status: 'unavailable', reason: (error as Error).message }
   }
 })
-router.post('/v1/chat/completions', UPSTREAM_URL === undefined ? answerFromDemo : forward)
+router.post('/v1/chat/completions', upstreamUrl === undefined ? answerFromDemo : forward)
 
 const app = new Koa()
 app.use(bodyParser({ jsonLimit: '10mb' }))
@@ -41,9 +44,12 @@ app.use(router.routes())
 
 /** Send the body, with its history, to the provider, and the provider's bytes back. */
 async function forward(ctx: Context): Promise<void> {
-  const upstream = await fetch(`${UPSTREAM_URL}/chat/completions`, {
+  const upstream = await fetch(`${upstreamUrl}/chat/completions`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${UPSTREAM_API_KEY ?? ''}` },
+    headers: {
+      'content-type': 'application/json',
+      authorization: `Bearer ${setting('UPSTREAM_API_KEY') ?? ''}`,
+    },
     body: JSON.stringify(ctx.request.body),
     signal: ctx.state.turnlog?.signal,
   })
