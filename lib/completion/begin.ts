@@ -176,6 +176,7 @@ export class Beginning {
     const body = request.body && withoutControls(request.body)
     const question = format.read(body ?? { messages: messagesOf(request.question) })
     this.#checkSize(question)
+    this.#checkDepth(question, body)
     const isNew = request.sessionId === 'new'
     const sessionId = isNew ? this.#newId(userId, request.key) : checkSessionId(request.sessionId)
     return {
@@ -201,10 +202,18 @@ export class Beginning {
         { param: 'messages' },
       )
     }
-    if (isShallow([question.system, question.messages], this.options.maxDepth)) return
-    throw new InvalidRequest(`messages is nested deeper than ${this.options.maxDepth} levels.`, {
-      param: 'messages',
-    })
+  }
+
+  /** Of all that is walked later: tools are counted, and a body under a key is fingerprinted. */
+  #checkDepth(question: Question, body: JsonObject = {}): void {
+    const { maxDepth } = this.options
+    for (const [param, value] of Object.entries({
+      ...body,
+      messages: [question.system, question.messages],
+    })) {
+      if (isShallow(value, maxDepth)) continue
+      throw new InvalidRequest(`${param} is nested deeper than ${maxDepth} levels.`, { param })
+    }
   }
 
   async #call(asked: Asked, hit: CacheHit | undefined): Promise<BeginCall> {

@@ -22,6 +22,7 @@ export const openaiChat: Format = {
 
 function read(body: JsonObject): Question {
   const messages = readMessages(body['messages'], speakers)
+  for (const [at, message] of messages.entries()) checkResult(message, at)
   const first = messages.findIndex((message) => !isPinned(message))
   if (first < 0) throw new InvalidRequest(onlyPinned, { param: 'messages' })
   const { model, tools, functions } = body
@@ -35,6 +36,13 @@ function read(body: JsonObject): Question {
     ...(outputTokens !== undefined && { outputTokens }),
     ...(definitions && { tools: definitions }),
   }
+}
+
+/** A result that names no call could never stand beside it. */
+function checkResult(message: Message, at: number): void {
+  if (message.role !== 'tool' || answersOf(message).length > 0) return
+  const param = `messages[${at}].tool_call_id`
+  throw new InvalidRequest(`${param} must be the id of the tool call that this is the result of.`, { param })
 }
 
 const speakers = '"system", "developer", "user", "assistant" or "tool"'

@@ -66,6 +66,15 @@ describe('an answer that cannot be stored', () => {
     expect(await statusOf(sessionId)).to.equal('failed')
   })
 
+  it('is never asked for by a body that is nested too deeply anywhere', async () => {
+    const { id: sessionId } = await core.turnlog.sessions.create(user)
+    const body = { messages: [{ role: 'user', content: 'hi' }], tools: [nested(20_000)] }
+    const refused: unknown = await core.turnlog
+      .begin({ ...user, sessionId, key: 'deep', body })
+      .catch((error: unknown) => error)
+    expect(refused).to.include({ code: 'invalid_request', param: 'tools' })
+  })
+
   for (const time of [1e300, 1e21, Infinity, -1e30]) {
     it(`is stored though its time is ${time}`, async () => {
       const { sessionId, turn } = await begin()

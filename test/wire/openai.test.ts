@@ -93,6 +93,13 @@ describe('openai chat: the question', () => {
     expect(param).to.equal('messages[1]')
   })
 
+  it('refuses a result that names no call', () => {
+    for (const result of [{}, { tool_call_id: '' }, { tool_call_id: 7 }]) {
+      const { param } = refusalOf({ messages: [user, { role: 'tool', content: 'secret', ...result }] })
+      expect(param).to.equal('messages[1].tool_call_id')
+    }
+  })
+
   it('names the role that is missing and says how to repair it', () => {
     const { message, param } = refusalOf({ messages: [system, user, user, { content: 'secret' }] })
     expect(message).to.include('messages[3].role must be a string, got nothing. Say who speaks')
