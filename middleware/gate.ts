@@ -98,9 +98,13 @@ export class Gate {
     if (this.stored === 'withheld') return this.#withhold()
     this.#mayPass = this.#fed
     const rest = this.take()
-    return this.#mayComment && isTrouble(this.stored)
-      ? Buffer.concat([troubleComment(this.stored), rest])
-      : rest
+    return this.#tells ? Buffer.concat([troubleComment(this.stored), rest]) : rest
+  }
+
+  /** An answer that failed was none to store, and what was held of it need not begin at an event. */
+  get #tells(): boolean {
+    const outcome = this.#recorder?.outcome
+    return this.#mayComment && isTrouble(this.stored) && (outcome === 'more' || outcome === 'end')
   }
 
   /** The events before the last word are the client's all the same. */

@@ -90,18 +90,22 @@ export class Ending {
   }
 
   /** The store cannot hold this answer, now or later: the turn has failed, and its session goes on. */
-  async #giveUp({ userId, sessionId, turn, nonce }: CompleteCall): Promise<Stored> {
-    const failed = { userId, sessionId, turn, nonce, ending: 'failed', answer: [], calls: [] } as const
+  async #giveUp({ userId, sessionId, turn, nonce, answer }: CompleteCall): Promise<Stored> {
+    const failed = this.#asKept({ userId, sessionId, turn, nonce, ending: 'failed', answer: [], calls: [] })
     this.cache.drop(failed)
     // Where this fails too, the turn's lease closes it.
     await this.#withinHold(failed).catch(() => undefined)
-    return 'lost'
+    return this.#lost(answer)
   }
 
   #defer(call: CompleteCall): Stored {
     this.cache.drop(call)
-    if (this.options.onStoreFailure === 'fail') return call.answer.length > 0 ? 'withheld' : 'lost'
+    if (this.options.onStoreFailure === 'fail') return this.#lost(call.answer)
     return this.deferred.add(call) ? 'deferred' : 'lost'
+  }
+
+  #lost(answer: CompleteCall['answer']): Stored {
+    return this.options.onStoreFailure === 'fail' && answer.length > 0 ? 'withheld' : 'lost'
   }
 
   /** Nobody waits for it. */

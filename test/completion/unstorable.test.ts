@@ -58,6 +58,14 @@ describe('an answer that cannot be stored', () => {
     await other.end()
   })
 
+  it("is withheld where the host chose onStoreFailure 'fail'", async () => {
+    const other = await freshCore({ onStoreFailure: 'fail', onFault: () => {} })
+    const { id: sessionId } = await other.turnlog.sessions.create(user)
+    const turn = await other.turnlog.begin({ ...user, sessionId, question: 'hi' })
+    expect(await turn.complete({ role: 'assistant', content: 5n })).to.equal('withheld')
+    await other.end()
+  })
+
   it('is lost when the database refuses its usage', async () => {
     const { sessionId, turn } = await begin()
     const usage = JSON.parse(`{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`) as object

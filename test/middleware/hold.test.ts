@@ -89,6 +89,20 @@ describe('the end of an answer', () => {
     await exchange.ended
   })
 
+  it('of a stream that failed has no answer to tell of: no byte is put inside its last event', async () => {
+    const refusal = 'data: {"error":{"message":"overloaded"}}'
+    const [id, exchange] = await ask((res) => {
+      res.writeHead(200, { 'content-type': 'text/event-stream', connection: 'close' })
+      res.write(refusal)
+      res.end()
+    })
+    const received = await exchange.ended
+    await holder.query('rollback')
+    expect(received).to.not.contain('turnlog')
+    while ((await committed(id)) === 'open') await sleep(20)
+    expect(await committed(id)).to.equal('failed')
+  })
+
   it('of a counted body, its last byte, waits for the commit', async () => {
     const { text, type } = jsonAnswer('counted')
     const [id, exchange] = await ask((res) => {
