@@ -1,7 +1,7 @@
 export { bearer, type BearerOptions, type BearerUser, type WithHeaders } from './auth/bearer.js'
 export type { Algorithm, BearerKey, PublicKey, SecretKey } from './auth/keys.js'
 export * from './model/errors.js'
-export type { BeginRequest } from './completion/begin.js'
+export type { BeginRequest, ContextRequest, Preview } from './completion/begin.js'
 export { withoutControls } from './completion/begin.js'
 export type { FramingName, Recorder, Recording } from './completion/recorder.js'
 export type { AnswerDetails, Replayed, Stored, Turn } from './completion/turn.js'

@@ -42,6 +42,12 @@ export interface TurnlogOptions {
   readonly modelLimits?: ModelLimitsOption
   /** The front edge of a prompt's history: `sliding` with every turn, or `chunked`, rarely and in steps, for prompt caches. Default `sliding`. */
   readonly trim?: Trim
+  /** Where a resent conversation parts from the stored one: `append` what is new, `reject` the request, or `replace` the stored rest. Default `append`. */
+  readonly onDiverge?: 'append' | 'reject' | 'replace'
+  /** Roles that a client's new messages may have; a message that is stored already may have any. Default all. */
+  readonly acceptRoles?: readonly string[]
+  /** Take only what people and tools say: `acceptRoles: ['user', 'tool']`. Default false. */
+  readonly verifyResent?: boolean
   /** Seconds of idleness after which a new session expires. Default never. */
   readonly ttlSeconds?: number
   /** What a turn does while another one of its session is open. Default `allow`. */
@@ -105,6 +111,13 @@ const rules: Readonly<Record<keyof TurnlogOptions, Rule>> = {
     holds: (value) => typeof value === 'function' || isObject(value),
   },
   trim: oneOf('sliding', 'chunked'),
+  onDiverge: oneOf('append', 'reject', 'replace'),
+  acceptRoles: {
+    must: 'an array of roles',
+    holds: (value) =>
+      Array.isArray(value) && value.length > 0 && value.every((role) => typeof role === 'string'),
+  },
+  verifyResent: { must: 'true or false', holds: (value) => typeof value === 'boolean' },
   ttlSeconds: integer(1, 315_360_000),
   concurrency: oneOf('allow', 'reject', 'enqueue'),
   onStoreFailure: oneOf('deliver', 'fail'),
@@ -132,8 +145,6 @@ export function turnlogOptions(options: TurnlogOptions) {
     schema,
     format = openaiChat,
     maxHistoryMessages = 20,
-    modelLimits,
-    trim = 'sliding',
     ttlSeconds,
     concurrency = 'allow',
     onStoreFailure = 'deliver',
@@ -159,8 +170,7 @@ export function turnlogOptions(options: TurnlogOptions) {
     schema,
     format,
     maxHistoryMessages,
-    modelLimits,
-    trim,
+    ...promptOptions(options),
     ttlSeconds,
     concurrency,
     onStoreFailure,
@@ -179,6 +189,17 @@ export function turnlogOptions(options: TurnlogOptions) {
     distributed,
     onCacheState,
   }
+}
+
+/** What decides what is sent. */
+function promptOptions({
+  modelLimits,
+  trim = 'sliding',
+  onDiverge = 'append',
+  verifyResent = false,
+  acceptRoles = verifyResent ? ['user', 'tool'] : undefined,
+}: TurnlogOptions) {
+  return { modelLimits, trim, reconcile: { onDiverge, acceptRoles } }
 }
 
 function defaultDatabase(): Database {

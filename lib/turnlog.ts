@@ -2,7 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Cache } from './cache/cache.js'
 import { openCache } from './cache/open.js'
-import { Beginning, type BeginOptions, type BeginRequest } from './completion/begin.js'
+import {
+  Beginning,
+  type BeginOptions,
+  type BeginRequest,
+  type ContextRequest,
+  type Preview,
+} from './completion/begin.js'
 import { Counting } from './completion/counting.js'
 import { Ending } from './completion/ending.js'
 import type { Turn } from './completion/turn.js'
@@ -25,6 +31,8 @@ export interface Turnlog {
    *     await turn.complete(answer.choices[0].message, { usage: answer.usage })
    */
   begin(request: BeginRequest): Promise<Turn>
+  /** What a begin of this request would send now, with its receipt. Writes nothing. Rejects as the begin would. */
+  context(request: ContextRequest): Promise<Preview>
   readonly sessions: Sessions
   readonly messages: Messages
   readonly turns: Turns
@@ -100,6 +108,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
       await cache.ready()
       return beginning.begin(request)
     },
+    context: (request) => beginning.preview(request),
     sessions: createSessions(store, limits, newSession),
     messages: createMessages(store, format, limits),
     turns: createTurns(store),
@@ -141,4 +150,5 @@ const beginOptions = (options: Options): BeginOptions => ({
   maxDepth: options.maxMessageDepth,
   recorderLimits: { bytes: options.maxAnswerBytes, eventBytes: options.maxEventBytes },
   trim: options.trim,
+  reconcile: options.reconcile,
 })

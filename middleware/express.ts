@@ -89,7 +89,7 @@ export function chatHistory(turnlog: Turnlog, given: ChatHistoryOptions<Request>
   }
 }
 
-type SessionTurnlog = Pick<Turnlog, 'sessions' | 'messages' | 'turns'>
+type SessionTurnlog = Pick<Turnlog, 'sessions' | 'messages' | 'turns' | 'context'>
 
 /** Answers the session routes; `path` is what follows the mount. */
 function routesBelow(turnlog: SessionTurnlog, given: RouteOptions<Request>) {

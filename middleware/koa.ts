@@ -21,7 +21,7 @@ declare module 'koa' {
   }
 }
 
-type SessionTurnlog = Pick<Turnlog, 'sessions' | 'messages' | 'turns'>
+type SessionTurnlog = Pick<Turnlog, 'sessions' | 'messages' | 'turns' | 'context'>
 
 /**
  * History for one endpoint: mount it behind the JSON body parser and before the handler.

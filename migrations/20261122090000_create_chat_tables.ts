@@ -54,6 +54,8 @@ export const createChatTables = {
   nonce uuid not null,
   status text not null check (status in ('open', 'done', 'interrupted', 'failed', 'superseded')),
   replaces integer,
+  -- with what it replaces, all that follows that leaves too
+  replaces_rest boolean not null default false,
   -- a failed turn whose question stays in the history
   kept boolean not null default false,
   request_hash text,

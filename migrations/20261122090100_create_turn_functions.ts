@@ -35,9 +35,11 @@ const turnOfMessage = (names: Names): string => `cross join lateral (
           where x.user_id = p_user and x.session_id = p_session and x.turn = m.turn offset 0
         ) t`
 
-/** Done or interrupted, and not what the asking turn is to replace (a whole exchange, or one turn of it). */
+/** Done or interrupted, and not what the asking turn is to replace: a whole exchange, one turn of it, or (p_out_turn 0) it and all that follow. */
 const visible = `t.status in ('done', 'interrupted')
-          and (m.exchange is distinct from p_out_exchange or (p_out_turn is not null and m.turn <> p_out_turn))`
+          and (p_out_exchange is null or m.exchange < p_out_exchange
+            or (m.exchange > p_out_exchange and p_out_turn is distinct from 0)
+            or (m.exchange = p_out_exchange and p_out_turn > 0 and m.turn <> p_out_turn))`
 
 const readHistory = (names: Names): string => `
 -- Read the newest history of a session: its pinned messages, the newest visible messages, and the joined exchange.
@@ -90,7 +92,7 @@ const beginTurn = (names: Names): string => `
 --   busy                concurrency reject, and r_turn is open
 --   stale               the cached revision is not the current one; nothing was stored
 --   orphaned            no visible turn made the calls that the question answers
---   nothing_to_replace  there is no visible turn
+--   nothing_to_replace  there is no visible turn, or not the one that is to be replaced
 create function ${names.beginTurn}(
   p_user text, p_session text, p_call jsonb, p_wait boolean,
   out r_status text, out r_turn integer, out r_exchange integer, out r_parts integer, out r_model text,
@@ -115,6 +117,7 @@ declare
   v_open integer;
   v_out_exchange integer;
   v_out_turn integer;
+  v_rest boolean := false;
   v_removed integer := 0;
   v_newest_id text;
   v_newest_at timestamptz;
@@ -215,6 +218,7 @@ ${lockSession(names)}
   if v_repeated then
     v_joined := coalesce(v_joined, nullif(known.exchange, known.turn));
     r_replaces := known.replaces;
+    v_rest := known.replaces_rest;
     select exchange into v_out_exchange from ${names.turns}
     where user_id = p_user and session_id = p_session and turn = known.replaces;
   elsif p_call->>'replaces' = 'last' then
@@ -227,12 +231,27 @@ ${lockSession(names)}
       r_status := 'nothing_to_replace';
       return;
     end if;
+  elsif jsonb_typeof(p_call->'replaces') = 'number' then
+    v_rest := true;
+    select exchange, turn into v_out_exchange, r_replaces from ${names.turns}
+    where user_id = p_user and session_id = p_session and turn = (p_call->>'replaces')::integer
+      and turn > s.cleared_at_turn and status <> 'superseded';
+    if r_replaces is null then
+      r_status := 'nothing_to_replace';
+      return;
+    end if;
+    if v_joined >= v_out_exchange then
+      r_status := 'orphaned';
+      return;
+    end if;
   elsif known.turn is not null then
     r_replaces := known.turn;
     v_out_exchange := known.exchange;
   end if;
   -- Replaced from within its exchange, one turn leaves; replaced by a new question, the whole exchange does.
-  if v_joined = v_out_exchange then
+  if v_rest then
+    v_out_turn := 0;
+  elsif v_joined = v_out_exchange then
     v_out_turn := r_replaces;
   end if;
 
@@ -253,7 +272,8 @@ ${lockSession(names)}
       v_pin_leaves := coalesce(s.system_turn = known.turn, false);
     end if;
     v_pin_leaves := v_pin_leaves
-      or coalesce(s.system_exchange = v_out_exchange and (v_out_turn is null or s.system_turn = v_out_turn), false);
+      or coalesce(s.system_exchange = v_out_exchange and (v_out_turn is null or s.system_turn = v_out_turn), false)
+      or coalesce(v_rest and s.system_exchange >= v_out_exchange, false);
 
     -- A pin is stored when it differs from the present one, or when the present one leaves with its turn.
     if s.system_turn is not null and (v_pin_leaves or jsonb_array_length(v_system) > 0) then
@@ -280,9 +300,9 @@ ${lockSession(names)}
     r_turn := s.turn_count + 1;
     r_exchange := coalesce(v_joined, r_turn);
     r_parts := jsonb_array_length(v_messages);
-    insert into ${names.turns} (user_id, session_id, turn, exchange, key, nonce, status, replaces, request_hash, format,
+    insert into ${names.turns} (user_id, session_id, turn, exchange, key, nonce, status, replaces, replaces_rest, request_hash, format,
       model, parts, old_system_exchange, old_system_turn, created_at, lease_until)
-    values (p_user, p_session, r_turn, r_exchange, v_key, v_nonce, 'open', r_replaces, p_call->>'hash', p_call->>'format',
+    values (p_user, p_session, r_turn, r_exchange, v_key, v_nonce, 'open', r_replaces, v_rest, p_call->>'hash', p_call->>'format',
       p_call->>'model', r_parts, s.system_exchange, s.system_turn, v_now,
       v_now + (p_call->>'lease')::double precision * interval '1 millisecond');
     insert into ${names.messages} (user_id, session_id, exchange, turn, part, role, content, message, tokens, pinned, created_at)
@@ -427,13 +447,14 @@ ${lockSession(names)}
     where user_id = p_user and session_id = p_session and turn = t.replaces;
     v_out := array(
       select turn from ${names.turns}
-      where user_id = p_user and session_id = p_session and exchange = v_out_exchange and status <> 'superseded'
+      where user_id = p_user and session_id = p_session and status <> 'superseded'
+        and (exchange = v_out_exchange or (t.replaces_rest and exchange > v_out_exchange and turn < v_turn))
         and turn >= case when v_out_exchange = t.exchange then t.replaces else v_out_exchange end
         and turn <= case when v_out_exchange = t.exchange then t.replaces else s.turn_count end
         and turn <> v_turn);
     if cardinality(v_out) > 0 then
       select count(*) into v_removed from ${names.messages}
-      where user_id = p_user and session_id = p_session and exchange = v_out_exchange and turn = any(v_out);
+      where user_id = p_user and session_id = p_session and exchange >= v_out_exchange and turn = any(v_out);
       -- The key of a finished turn stays with it: its request is still answered once.
       update ${names.turns} set
         key = case when status = 'done' then key else 'n:' || nonce end,

@@ -21,13 +21,15 @@ import {
 } from '../model/identity.js'
 import { canonicalJson, isObject, isShallow, type JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
+import type { Receipt } from '../model/receipt.js'
 import type { SessionFields, SessionKey } from '../model/session.js'
-import type { BeginCall, BeginResult, Begun, CompleteCall, Store } from '../store/store.js'
+import type { BeginCall, BeginResult, Begun, CompleteCall, SessionSettings, Store } from '../store/store.js'
 import type { Trim } from '../window/window.js'
 import type { Format, Prompt, Question } from '../wire/format.js'
 import type { Counting } from './counting.js'
 import type { Ending } from './ending.js'
 import { cutPrompt, type CutPrompt } from './prompt.js'
+import { needsHistory, reconcile, type Reconciled, type ReconcileOptions } from './reconcile.js'
 import type { RecorderOptions } from './recorder.js'
 import { OpenTurn, ReplayedTurn, type Replayed, type Stored, type Turn } from './turn.js'
 import { waitForTurns } from './waiting.js'
@@ -57,6 +59,9 @@ export interface BeginRequest {
   readonly concurrency?: 'allow' | 'reject' | 'enqueue'
 }
 
+/** What a dry run asks: as a begin would, without what only a turn needs. */
+export type ContextRequest = Omit<BeginRequest, 'key' | 'signal' | 'autoCreate' | 'concurrency'>
+
 /** Fields of a body that are ours: they never reach a provider. */
 export const controlFields: readonly string[] = ['session_id', 'idempotency_key', 'regenerate']
 
@@ -72,6 +77,7 @@ export interface BeginOptions {
   readonly maxDepth: number
   readonly recorderLimits: RecorderOptions['limits']
   readonly trim: Trim
+  readonly reconcile: ReconcileOptions
 }
 
 /** A request that has been read and found in order. */
@@ -82,6 +88,35 @@ interface Asked extends SessionKey {
   readonly question: Question
   readonly create: boolean
 }
+
+/** A history at hand, and where it was read. */
+interface Known {
+  readonly history: History
+  readonly source: Receipt['source']
+}
+
+/** What the store made of a begin, and what it was begun with. */
+interface AskedStore {
+  readonly call: BeginCall
+  readonly known?: Known
+  readonly result: BeginResult
+  readonly reconciled: Reconciled
+}
+
+/** What a completion would send. */
+export interface Preview {
+  readonly messages: readonly Message[]
+  /** The stored part of `messages`, pinned messages included. */
+  readonly history: readonly Message[]
+  /** The request body with the prompt in its place, where a body was given. */
+  readonly body: JsonObject | undefined
+  readonly receipt: Receipt
+}
+
+const noHistory: History = { revision: '', system: [], turns: [], from: 0, reach: 0 }
+
+/** How often a begin follows a history that moves meanwhile. */
+const mostTries = 5
 
 /** The longest idempotency key, in bytes. */
 const longestKey = 255
@@ -117,12 +152,70 @@ export class Beginning {
     const asked = this.#read(request)
     await this.ending.deferred.flushSession(asked)
     const hit = request.sessionId === 'new' ? undefined : await this.cache.read(asked)
-    const call = await this.#call(asked, hit)
-    const result = await this.store.beginTurn(call)
+    const { call, known, result, reconciled } = await this.#ask(asked, hit)
     if (result.status === 'finished') return this.#replay(asked, result.turn)
     if (result.status !== 'begun') throw refusal(result)
-    if (result.waitsFor === undefined) return this.#open(asked, call, result, hit)
-    return this.#open(asked, call, await this.#enqueue(asked, call, result), undefined)
+    if (hit && hit.history.revision !== result.revision) this.cache.stale(asked)
+    if (result.waitsFor === undefined) return this.#open(asked, call, result, { known, reconciled })
+    return this.#open(asked, call, await this.#enqueue(asked, call, result), { reconciled })
+  }
+
+  /** Begin with what is new. A request that may bring stored messages again is held against the history until that is the current one. */
+  async #ask(asked: Asked, hit: CacheHit | undefined): Promise<AskedStore> {
+    let known: Known | undefined = hit && { history: hit.history, source: hit.layer }
+    for (let tries = 0; tries < mostTries; tries++) {
+      const reconciled = this.#reconcile(asked, known?.history)
+      const call = await this.#call(asked, known?.history, reconciled)
+      const result = await this.store.beginTurn(call)
+      if (result.status !== 'stale') return { call, known, result, reconciled }
+      this.cache.write(asked, result.history)
+      known = { history: result.history, source: 'postgres' }
+    }
+    throw new TurnInProgress('Other turns of this session end faster than this one can begin.', 1)
+  }
+
+  #reconcile({ question, request }: Asked, history: History | undefined): Reconciled {
+    const whole = { messages: question.messages, known: 0 }
+    if (!needsHistory(question, this.options.reconcile)) return whole
+    if (request.sessionId === 'new') return reconcile(question, noHistory, this.options.reconcile)
+    // Asked with nothing known, the store answers with the history.
+    return history ? reconcile(question, history, this.options.reconcile) : whole
+  }
+
+  /** What a begin of this request would send, and why. Writes nothing. Rejects as the begin would. */
+  async preview(request: ContextRequest): Promise<Preview> {
+    const asked = this.#read(request)
+    const { question, format } = asked
+    const read = await this.store.readHistory({ ...sessionOf(asked), limit: request.maxHistoryMessages })
+    if (!read) throw new SessionNotFound()
+    const reconciled = this.#reconcile(asked, read.history)
+    const joins = answersOf(format, reconciled.messages)
+    const joined =
+      joins.length === 0
+        ? read
+        : await this.store.readHistory({ ...sessionOf(asked), limit: request.maxHistoryMessages, joins })
+    if (!joined) throw new SessionNotFound()
+    if (joins.length > 0 && joined.exchange === undefined) throw refusal({ status: 'orphaned' })
+    const { settings } = joined
+    const history = withoutFrom(joined.history, reconciled.replaces)
+    const model = modelOf(asked, settings)
+    const cut = await cutPrompt(this.counting, {
+      format,
+      asked: question,
+      history:
+        question.system.length === 0
+          ? history
+          : { ...history, system: await this.counting.counted(question.system, model) },
+      question: await this.counting.counted(reconciled.messages, model),
+      exchange: joined.exchange,
+      limit: request.maxHistoryMessages ?? settings.maxHistoryMessages,
+      trim: this.options.trim,
+      model,
+      source: 'postgres',
+      reconciled: reconciled.known,
+    })
+    if (cut.refusal) throw cut.refusal
+    return previewOf(asked, cut, settings)
   }
 
   /** The turn waits for its place; then its history is read. One that never comes to it has failed. */
@@ -132,7 +225,11 @@ export class Beginning {
       const asking = { ...sessionOf(asked), limit: call.limit, joins: call.answers }
       const read = await this.store.readHistory(asking)
       if (!read) throw new SessionNotFound()
-      return { ...begun, settings: read.settings, history: withoutReplaced(read.history, begun) }
+      const history =
+        typeof call.replaces === 'number'
+          ? { ...withoutFrom(read.history, call.replaces), revision: privateRevision }
+          : withoutReplaced(read.history, begun)
+      return { ...begun, settings: read.settings, history }
     } catch (error) {
       await this.ending.failWaiting({ ...sessionOf(asked), turn: begun.turn, nonce: call.nonce })
       throw error
@@ -216,9 +313,12 @@ export class Beginning {
     }
   }
 
-  async #call(asked: Asked, hit: CacheHit | undefined): Promise<BeginCall> {
+  async #call(
+    asked: Asked,
+    history: History | undefined,
+    { messages, replaces }: Reconciled,
+  ): Promise<BeginCall> {
     const { request, question, format } = asked
-    const made = new Set(question.messages.flatMap((message) => format.calls(message)))
     const model = question.model ?? request.model
     return {
       userId: asked.userId,
@@ -228,22 +328,28 @@ export class Beginning {
       requestHash: request.key === undefined ? undefined : fingerprint(asked),
       // Ours alone: what the host does to its objects later is not what was asked.
       system: await this.counting.counted(copyJson(question.system), model),
-      question: await this.counting.counted(copyJson(question.messages), model),
-      answers: question.messages.flatMap((message) => format.answers(message)).filter((id) => !made.has(id)),
+      question: await this.counting.counted(copyJson(messages), model),
+      answers: answersOf(format, messages),
       format: format.name,
       model,
       leaseMs: this.options.firstLeaseMs,
       limit: request.maxHistoryMessages,
-      cached: hit?.history,
+      cached: history,
+      onlyIfCurrent: request.sessionId !== 'new' && needsHistory(question, this.options.reconcile),
       create: asked.create ? this.options.newSession : undefined,
       concurrency: request.concurrency ?? this.options.concurrency,
+      replaces,
     }
   }
 
-  async #open(asked: Asked, call: BeginCall, begun: Begun, hit: CacheHit | undefined): Promise<Turn> {
-    const history = begun.history ?? hit?.history
+  async #open(
+    asked: Asked,
+    call: BeginCall,
+    begun: Begun,
+    { known, reconciled }: { known?: Known; reconciled: Reconciled },
+  ): Promise<Turn> {
+    const history = begun.history ?? known?.history
     if (!history) throw new HistoryUnavailable(new Error('The store named no history.'))
-    if (hit && hit.history.revision !== begun.revision) this.cache.stale(asked)
     if (begun.history && history.revision !== privateRevision) this.cache.write(asked, history)
     const cut = await cutPrompt(this.counting, {
       format: asked.format,
@@ -253,8 +359,9 @@ export class Beginning {
       exchange: begun.exchange === begun.turn ? undefined : begun.exchange,
       limit: asked.request.maxHistoryMessages ?? begun.settings.maxHistoryMessages,
       trim: this.options.trim,
-      model: modelOf(asked, begun),
-      source: begun.history ? 'postgres' : hit!.layer,
+      model: modelOf(asked, begun.settings),
+      source: begun.history ? 'postgres' : known!.source,
+      reconciled: reconciled.known,
     })
     const turn = this.#turn(asked, call, begun, history, cut)
     if (!cut.refusal) return turn
@@ -265,7 +372,7 @@ export class Beginning {
   #turn(asked: Asked, call: BeginCall, begun: Begun, history: History, cut: CutPrompt): OpenTurn {
     const { userId, sessionId, format } = asked
     const { window, receipt } = cut
-    const model = modelOf(asked, begun)
+    const model = modelOf(asked, begun.settings)
     // The host's to change: the next cache entry is made from what the store keeps.
     const prompt = copyJson({ system: window.system, messages: window.messages })
     const owner = { userId, sessionId, turn: begun.turn, nonce: call.nonce, leaseMs: this.options.leaseMs }
@@ -308,7 +415,7 @@ export class Beginning {
     const promptTokens = complete.usage && asked.format.promptTokens(complete.usage)
     if (cut.counted && promptTokens !== undefined) this.counting.learn(cut.counted, promptTokens)
     const said = complete.answer.map(({ message }) => message)
-    const answer = await this.counting.counted(said, modelOf(asked, begun))
+    const answer = await this.counting.counted(said, modelOf(asked, begun.settings))
     return await this.ending.commit(
       { ...complete, answer },
       {
@@ -364,6 +471,28 @@ const sessionOf = ({ userId, sessionId }: SessionKey): SessionKey => ({ userId, 
 const shuttingDown = (): HistoryUnavailable =>
   new HistoryUnavailable(undefined, 'The server is shutting down. Try again shortly.')
 
+/** Ids of the tool calls that messages answer and do not bring themselves. */
+function answersOf(format: Format, messages: readonly Message[]): string[] {
+  const made = new Set(messages.flatMap((message) => format.calls(message)))
+  return messages.flatMap((message) => format.answers(message)).filter((id) => !made.has(id))
+}
+
+/** The history before an exchange. */
+const withoutFrom = (history: History, exchange = Infinity): History => ({
+  ...history,
+  turns: history.turns.filter((turn) => turn.exchange < exchange),
+})
+
+function previewOf(asked: Asked, { window, receipt }: CutPrompt, { model }: SessionSettings): Preview {
+  const { system, messages } = copyJson({ system: window.system, messages: window.messages })
+  return {
+    messages: [...system, ...messages],
+    history: [...system, ...messages.slice(0, window.history.length)],
+    body: asked.body && promptBody(asked, { system, messages }, model),
+    receipt,
+  }
+}
+
 /** A history that was read while nothing was replaced yet, as the replacing turn is to see it. */
 function withoutReplaced(history: History, { replaces, exchange }: Begun): History {
   if (replaces === undefined) return history
@@ -403,7 +532,7 @@ function fingerprint({ body, question, request }: Asked): string {
     .digest('hex')
 }
 
-const modelOf = ({ question, request }: Asked, { settings }: Begun): string | undefined =>
+const modelOf = ({ question, request }: Asked, settings: SessionSettings): string | undefined =>
   question.model ?? request.model ?? settings.model ?? undefined
 
 /** The body to send on; the session's model where the client named none. */

@@ -19,6 +19,8 @@ export interface PromptRequest {
   readonly trim: Trim
   readonly model: string | undefined
   readonly source: Receipt['source']
+  /** Leading messages of the request that are stored already. */
+  readonly reconciled: number
 }
 
 /** What is to be sent, and why. */
@@ -46,7 +48,7 @@ export async function cutPrompt(counting: Counting, request: PromptRequest): Pro
   })
   return {
     window,
-    receipt: receiptOf(window, budget, request.source),
+    receipt: receiptOf(window, budget, request),
     refusal: refusalOf(window, budget),
     counted: countedOf(counting, request, window, budget),
   }
@@ -70,7 +72,11 @@ async function findBudget(
 
 const tokensOf = ({ tokens = 0 }: Window, { spent }: Budget): number => tokens + spent
 
-function receiptOf(window: Window, budget: Budget | undefined, source: Receipt['source']): Receipt {
+function receiptOf(
+  window: Window,
+  budget: Budget | undefined,
+  { source, reconciled }: PromptRequest,
+): Receipt {
   const { injected, dropped, trimmedBy, repaired } = window
   return {
     injected,
@@ -79,6 +85,7 @@ function receiptOf(window: Window, budget: Budget | undefined, source: Receipt['
     source,
     ...(trimmedBy && { trimmedBy }),
     ...(repaired.length > 0 && { repaired }),
+    ...(reconciled > 0 && { reconciled }),
     ...(!budget && { degraded: 'unknown_model' }),
   }
 }

@@ -1,11 +1,13 @@
+import type { ContextRequest, Preview } from '../completion/begin.js'
 import { InvalidRequest, SessionNotFound, TurnlogError } from '../model/errors.js'
+import { isObject } from '../model/json.js'
 import { mustBe } from '../model/rule.js'
 import type { Messages } from '../sessions/messages.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { highestTurn, type Turns } from '../sessions/turns.js'
 import { jsonResponse, type RouteResponse } from './problem.js'
 import { readQuery } from './query.js'
-import { messageJson, pageJson, sessionFields, sessionJson, turnJson } from './representation.js'
+import { contextJson, messageJson, pageJson, sessionFields, sessionJson, turnJson } from './representation.js'
 import { createChecks } from './schemas.js'
 import type { PathName } from './table.js'
 
@@ -14,6 +16,7 @@ export interface RouteParts {
   readonly sessions: Sessions
   readonly messages: Pick<Messages, 'list'>
   readonly turns: Turns
+  readonly context: (request: ContextRequest) => Promise<Preview>
 }
 
 /** A request whose user and path are known. */
@@ -34,6 +37,7 @@ export function createHandlers({
   sessions,
   messages,
   turns,
+  context,
 }: RouteParts): Readonly<Record<PathName, Methods>> {
   const checks = createChecks()
 
@@ -83,12 +87,20 @@ export function createHandlers({
     throw new TurnlogError('turn_not_found', 404, `The session has no turn ${turn}.`, { param: 'turn' })
   }
 
+  const preview: Handler = async (call) => {
+    const body = await call.body()
+    if (!isObject(body)) throw new InvalidRequest('The body must be the JSON object of a completion request.')
+    const { userId } = call
+    return jsonResponse(200, contextJson(await context({ userId, sessionId: param(call, 'id'), body })))
+  }
+
   return {
     sessions: { GET: list, POST: create },
     session: { GET: find, PUT: change, PATCH: change, DELETE: remove },
     clear: { POST: clear },
     messages: { GET: listMessages },
     turn: { GET: findTurn },
+    context: { POST: preview },
   }
 }
 

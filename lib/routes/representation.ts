@@ -1,3 +1,4 @@
+import type { Preview } from '../completion/begin.js'
 import type { ListedMessage } from '../model/message.js'
 import type { Page } from '../model/page.js'
 import type { Receipt } from '../model/receipt.js'
@@ -84,6 +85,13 @@ export const receiptJson = (receipt: Receipt) => ({
   repaired: receipt.repaired ?? [],
   reconciled: receipt.reconciled ?? 0,
   degraded: receipt.degraded ?? null,
+})
+
+/** What a completion would send: the provider's request body, and why it looks as it does. */
+export const contextJson = ({ body, receipt }: Preview) => ({
+  object: 'context',
+  body,
+  receipt: receiptJson(receipt),
 })
 
 export const pageJson = <Item>(page: Page<Item>, itemJson: (item: Item) => object) => ({

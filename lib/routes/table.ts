@@ -7,6 +7,7 @@ export const paths = {
   clear: [':id', 'clear'],
   messages: [':id', 'messages'],
   turn: [':id', 'turns', ':turn'],
+  context: [':id', 'context'],
 } as const
 
 export type PathName = keyof typeof paths
@@ -58,4 +59,8 @@ function decode(segment: string): string {
 }
 
 const noSuchPath = (): TurnlogError =>
-  new TurnlogError('not_found', 404, 'No such path. Known below a session: /clear, /messages, /turns/{turn}.')
+  new TurnlogError(
+    'not_found',
+    404,
+    'No such path. Known below a session: /clear, /context, /messages, /turns/{turn}.',
+  )

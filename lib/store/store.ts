@@ -33,8 +33,11 @@ export interface BeginCall extends SessionKey {
   readonly create?: SessionFields
   /** `reject`: `busy` while another turn is open. `enqueue`: numbered at once, and no history while a lower turn is open. */
   readonly concurrency?: 'allow' | 'reject' | 'enqueue'
-  /** `last`: the newest visible turn is left out of the history and superseded when this one completes. */
-  readonly replaces?: 'last'
+  /**
+   * What is left out of the history and superseded when this turn completes. `last`: the newest visible turn. A number:
+   * the exchange of that turn and all that follows it, as far as it was asked before this one.
+   */
+  readonly replaces?: 'last' | number
 }
 
 /** What a begun turn needs to know of its session. */
@@ -75,7 +78,7 @@ export type BeginResult =
   | { readonly status: 'stale'; readonly settings: SessionSettings; readonly history: History }
   /** The question answers tool calls that no visible turn of the session made. */
   | { readonly status: 'orphaned' }
-  /** `replaces: 'last'` and there is no visible turn. */
+  /** `replaces: 'last'` and there is no visible turn, or the one to replace is gone. */
   | { readonly status: 'nothing_to_replace' }
 
 /** How a turn ended. `discarded`: as if it had not been asked. */

@@ -203,6 +203,7 @@ describe('turns of one session at once', () => {
         maxDepth: 10,
         recorderLimits: {},
         trim: 'sliding',
+        reconcile: { onDiverge: 'append' },
         ...options,
       })
     }

@@ -65,6 +65,7 @@ export function errors(stage: Stage): void {
       sessions: { ...stage.turnlog.sessions, list: rejecting(error) },
       messages: stage.turnlog.messages,
       turns: stage.turnlog.turns,
+      context: (request) => stage.turnlog.context(request),
     })
 
     it('says when to come back while the store is away, and not why', async () => {

@@ -7,7 +7,7 @@ import type { UserIdAnswer } from '../../middleware/user.js'
 
 /** A host application, in words that every framework understands. */
 export interface AppOptions {
-  readonly turnlog: Pick<Turnlog, 'sessions' | 'messages' | 'turns'> & Partial<Turnlog>
+  readonly turnlog: Pick<Turnlog, 'sessions' | 'messages' | 'turns' | 'context'> & Partial<Turnlog>
   /** Where the routes are mounted. */
   readonly mount?: string
   /** What the host mounts before them: a JSON parser, one for text, one that reads the body and leaves it nowhere, or none. */

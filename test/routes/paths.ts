@@ -49,6 +49,7 @@ export function paths(stage: Stage): void {
       '/a/clear': 'POST',
       '/a/messages': 'GET, HEAD',
       '/a/turns/1': 'GET, HEAD',
+      '/a/context': 'POST',
     }
     for (const [path, allow] of Object.entries(allowed)) {
       it(`names the methods of ${path}`, async () => {

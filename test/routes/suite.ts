@@ -1,6 +1,7 @@
 import { describeOver } from '../matrix.js'
 import { anything } from './anything.js'
 import { bodies } from './bodies.js'
+import { contexts } from './contexts.js'
 import { errors } from './errors.js'
 import type { Framework } from './framework.js'
 import { listings } from './listings.js'
@@ -23,6 +24,7 @@ export function sessionRoutesSuite(framework: Framework): void {
     paths(stage)
     bodies(stage)
     ownership(stage)
+    contexts(stage)
     errors(stage)
     anything(stage)
   })
