@@ -3,7 +3,7 @@ export type { Algorithm, BearerKey, PublicKey, SecretKey } from './auth/keys.js'
 export * from './model/errors.js'
 export type { BeginRequest, ContextRequest, Preview } from './completion/begin.js'
 export { withoutControls } from './completion/begin.js'
-export type { FramingName, Recorder, Recording } from './completion/recorder.js'
+export type { Recorder, Recording } from './completion/recorder.js'
 export type { AnswerDetails, Replayed, Stored, Turn } from './completion/turn.js'
 export type * from './model/history.js'
 export { isObject, type JsonObject } from './model/json.js'
@@ -32,6 +32,8 @@ export {
   type ModelLimitsOption,
 } from './window/limits.js'
 export type { Trim } from './window/window.js'
+export type { FramingName } from './wire/framing.js'
+export { hostFormat, type HostEvent, type HostFormatOptions, type HostQuestion } from './wire/host.js'
 export { openaiChat } from './wire/openai.js'
 export type {
   Answer,

@@ -45,10 +45,9 @@ export class Gate {
     if (head.status >= 300 || head.status === 204 || turn.status !== 'open') return
     const encoding = (head.contentEncoding ?? 'identity').toLowerCase()
     const plain = encoding === 'identity' || encoding === ''
-    const framing = framingOf(head.contentType, plain ? first : undefined)
-    const recorder = turn.recorder(framing)
+    const recorder = turn.recorder(framingOf(head.contentType, plain ? first : undefined))
     this.#recorder = recorder
-    this.#mayComment = plain && framing === 'sse'
+    this.#mayComment = plain && recorder.framing === 'sse'
     if (plain) return
     options.onEncoded(encoding)
     this.#decoder = decoderFor(encoding, (bytes) => recorder.write(bytes))

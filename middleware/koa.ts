@@ -106,8 +106,8 @@ async function runTurn(
   try {
     await next()
     if (ctx.respond === false) return
-    // Koa must not answer a request whose handler has ended the response and waits for the commit.
-    if (tapped.used) return await tapped.idle()
+    // Koa ends what it does not know to have ended; the handler's own end, which waits for the commit, came first and counts.
+    if (tapped.used) return
     tapped.letGo()
     await passAnswer(ctx, turn, options)
   } catch (error) {

@@ -25,8 +25,6 @@ export interface TapOptions extends GateOptions {
 export interface Tapped {
   /** Whether the handler has written to the response itself. */
   readonly used: boolean
-  /** Resolves when nothing that the handler did waits for a commit. */
-  idle(): Promise<void>
   /** From now on bytes pass unseen: the answer is recorded elsewhere. That the client goes away is still told. */
   letGo(): void
 }
@@ -50,7 +48,6 @@ class Tap implements Tapped {
   #owesDrain = false
   #ended = false
   #seen = true
-  #onIdle: (() => void)[] = []
   /** The answer was withheld: what the handler still says is heard by nobody. */
   #deaf = false
 
@@ -69,10 +66,6 @@ class Tap implements Tapped {
 
   get used(): boolean {
     return this.#gate !== undefined
-  }
-
-  idle(): Promise<void> {
-    return this.#waiting ? new Promise((resolve) => this.#onIdle.push(resolve)) : Promise.resolve()
   }
 
   letGo(): void {
@@ -170,7 +163,6 @@ class Tap implements Tapped {
     if (!this.res.headersSent) this.res.setHeader('X-History-Stored', storedHeader(gate.stored))
     if (gate.stored === 'withheld') this.#withhold(gate, rest, waiting)
     else this.#resumeCalls(waiting, rest)
-    for (const resolve of this.#onIdle.splice(0)) resolve()
   }
 
   #resumeCalls(waiting: readonly Waiting[], rest: Buffer): void {

@@ -73,7 +73,8 @@ describe('architecture', () => {
   it('lets an example be a host: the package by its name, and files of its own', () => {
     const path = 'examples/express-server/server.ts'
     expect(faults(path, `import { createTurnlog } from '../../lib/index.js'`)).to.contain('by its name')
-    expect(faults(path, `import { answer } from '../other-server/demo.js'`)).to.contain('by its name')
+    expect(faults(path, `import { answer } from '../../test/demo.js'`)).to.contain('by its name')
+    expect(faults(path, `import { answer } from '../demo-model.js'`)).to.equal('')
     expect(faults(path, `import { createTurnlog } from 'turnlog'\nimport { a } from './demo.js'`)).to.equal(
       '',
     )

@@ -538,5 +538,7 @@ const modelOf = ({ question, request }: Asked, settings: SessionSettings): strin
 /** The body to send on; the session's model where the client named none. */
 function promptBody({ body, format, question }: Asked, prompt: Prompt, model: string | null): JsonObject {
   const prompted = format.inject(body ?? {}, prompt)
+  // A handler that reads the turn's messages itself gets its body as it was.
+  if (prompted === body) return body
   return question.model === undefined && model !== null ? { model, ...prompted } : prompted
 }

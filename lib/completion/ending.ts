@@ -73,9 +73,8 @@ export class Ending {
   }
 
   #asKept(call: CompleteCall): CompleteCall {
-    return call.ending === 'failed' && this.options.includeFailedQuestions
-      ? { ...call, keepQuestion: true }
-      : call
+    const isQuestionAlone = call.ending === 'failed' && call.answer.length === 0
+    return isQuestionAlone && this.options.includeFailedQuestions ? { ...call, keepQuestion: true } : call
   }
 
   /** Nothing when the store does not answer in time: then the answer may or may not be committed, and a repeat settles it. */

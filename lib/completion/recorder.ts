@@ -1,12 +1,10 @@
 import { isObject, parseJson } from '../model/json.js'
 import { BodyFraming } from '../wire/body.js'
 import type { Answer, AnswerReader, Format, Reading } from '../wire/format.js'
-import type { FramedEvent, Framing } from '../wire/framing.js'
+import type { FramedEvent, Framing, FramingName } from '../wire/framing.js'
 import { NdjsonFraming } from '../wire/ndjson.js'
 import { SseFraming } from '../wire/sse.js'
-
-/** How an answer's bytes are cut: Server-Sent Events, lines of JSON, or one body. */
-export type FramingName = 'sse' | 'ndjson' | 'json' | 'text'
+import { TextFraming } from '../wire/text.js'
 
 export interface RecorderOptions {
   readonly format: Pick<Format, 'reader'>
@@ -47,6 +45,8 @@ export interface Recorder {
   /** The client or the provider is gone: `interrupted` with what was said, unless the last word had been read. */
   abort(): Recording
   readonly outcome: Outcome
+  /** How the bytes are cut. */
+  readonly framing: FramingName
   /** What was said so far. */
   answer(): Answer | undefined
 }
@@ -80,6 +80,10 @@ class AnswerRecorder implements Recorder {
 
   get outcome(): Outcome {
     return this.#outcome
+  }
+
+  get framing(): FramingName {
+    return this.#kind
   }
 
   answer(): Answer | undefined {
@@ -132,11 +136,18 @@ class AnswerRecorder implements Recorder {
 
   #read(events: readonly FramedEvent[]): void {
     for (const event of events) {
-      this.#outcome = event.end > this.#cap ? 'overflow' : this.#reader.event(event)
+      this.#outcome = event.end > this.#cap ? 'overflow' : this.#readEvent(event)
       if (this.#outcome === 'more') continue
       this.#lastWord = event.start
       return
     }
+  }
+
+  #readEvent(event: FramedEvent): Outcome {
+    if (this.#kind !== 'text') return this.#reader.event(event)
+    // A piece of text is a body of its own to the reader, and its end is not the answer's.
+    const reading = this.#reader.body(event.data)
+    return reading === 'end' ? 'more' : reading
   }
 
   #passing(): number {
@@ -167,9 +178,8 @@ class AnswerRecorder implements Recorder {
 
   #readLast(event: FramedEvent): Outcome {
     const { data } = event
-    if (this.#kind === 'text') return this.#reader.body(data)
     if (this.#kind === 'json') return this.#reader.body(parseJson(data))
-    const reading = this.#reader.event(event)
+    const reading = this.#readEvent(event)
     // An event without its end that is no JSON was cut off with its stream: what came before it was said all the same.
     return reading === 'error' && parseJson(data) === undefined ? 'more' : reading
   }
@@ -195,6 +205,7 @@ function guarded(reader: AnswerReader): AnswerReader {
 function framingOf(name: FramingName, bytes: number, eventBytes: number): Framing {
   if (name === 'sse') return new SseFraming({ eventBytes })
   if (name === 'ndjson') return new NdjsonFraming({ eventBytes })
+  if (name === 'text') return new TextFraming()
   return new BodyFraming({ bytes })
 }
 

@@ -5,13 +5,8 @@ import type { Receipt } from '../model/receipt.js'
 import type { FinishedTurn } from '../model/turn.js'
 import type { CompleteCall, Ending } from '../store/store.js'
 import type { Answer, Format, Replay } from '../wire/format.js'
-import {
-  createRecorder,
-  type FramingName,
-  type Recorder,
-  type RecorderOptions,
-  type Recording,
-} from './recorder.js'
+import type { FramingName } from '../wire/framing.js'
+import { createRecorder, type Recorder, type RecorderOptions, type Recording } from './recorder.js'
 
 /**
  * What became of an answer: `stored` is durable; `deferred` will be tried again and is no acknowledgement;
@@ -59,7 +54,7 @@ export interface Turn {
   readonly body: JsonObject | undefined
   /** Passes a provider's stream on, SDK objects or bytes, and stores the answer at its end. Breaking out of the loop interrupts the turn. */
   record<Chunk>(stream: AsyncIterable<Chunk>): AsyncGenerator<Chunk, void, undefined>
-  /** A recorder to be fed by hand; the turn ends with `settle`. */
+  /** A recorder to be fed by hand, of the format's own framing if it has one; the turn ends with `settle`. */
   recorder(framing: FramingName): Recorder
   /** End the turn with what a recorder collected. */
   settle(recording: Recording): Promise<Stored>
@@ -72,6 +67,8 @@ export interface Turn {
   discard(): Promise<Stored>
   /** What the client gets in place of an answer that is `withheld`: a 503's body, or the last event of a stream. */
   failure(shape: 'json' | 'stream'): Replay
+  /** Say before its end that no prompt may ever carry this turn: question and answer are stored and listed, with the status `failed`. */
+  hide(): void
 }
 
 /** What a turn needs from the core that began it. */
@@ -116,6 +113,7 @@ export class OpenTurn implements Turn {
   #receipt: Receipt
   #recorder: Recorder | undefined
   #ending: Ending | undefined
+  #isHidden = false
   #stored: Promise<Stored> | undefined
 
   constructor(
@@ -149,8 +147,10 @@ export class OpenTurn implements Turn {
     return this.#ending ?? 'open'
   }
 
-  recorder(framing: FramingName): Recorder {
-    this.#recorder = createRecorder({ format: this.start.format, framing, limits: this.host.limits })
+  recorder(told: FramingName): Recorder {
+    const { format } = this.start
+    const framing = format.framing ?? told
+    this.#recorder = createRecorder({ format, framing, limits: this.host.limits })
     return this.#recorder
   }
 
@@ -195,6 +195,10 @@ export class OpenTurn implements Turn {
     return this.#end('discarded', undefined)
   }
 
+  hide(): void {
+    this.#isHidden = true
+  }
+
   /** The client is gone or the process closes: cancel the provider's call and keep what was said. */
   abandon(reason: unknown): Promise<Stored> {
     this.#abort.abort(reason)
@@ -204,8 +208,10 @@ export class OpenTurn implements Turn {
   readonly #onAbort = (): void => void this.abandon(this.start.signal?.reason)
 
   /** The first ending counts. */
-  #end(ending: Ending, answer: Answer | undefined): Promise<Stored> {
+  #end(asked: Ending, answer: Answer | undefined): Promise<Stored> {
     if (this.#stored) return this.#stored
+    // Prompts leave out what failed, and only that.
+    const ending = this.#isHidden && asked !== 'discarded' ? 'failed' : asked
     this.#ending = ending
     for (const timer of this.#timers) clearTimeout(timer)
     this.start.signal?.removeEventListener('abort', this.#onAbort)
@@ -309,6 +315,10 @@ export class ReplayedTurn implements Turn {
 
   discard(): Promise<Stored> {
     return nothing()
+  }
+
+  hide(): void {
+    // What was answered before is as visible as it was.
   }
 
   #refusal(): Misconfigured {

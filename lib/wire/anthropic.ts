@@ -9,6 +9,7 @@ import { kindOf, readMessages, wholeNumber } from './messages.js'
 /** Anthropic's messages. An answer is stored with the fields that stand beside its content, and sent back without them. */
 export const anthropicMessages: Format = {
   name: 'anthropic-messages',
+  framing: undefined,
   read,
   inject,
   reader: () => new MessageReader(),

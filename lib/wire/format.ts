@@ -2,6 +2,7 @@ import type { ErrorBody } from '../model/errors.js'
 import type { JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
 import type { FinishedTurn } from '../model/turn.js'
+import type { FramingName } from './framing.js'
 
 /** What a request asks, read from its body. */
 export interface Question {
@@ -68,6 +69,8 @@ export interface Replay {
 export interface Format {
   /** Stored with every turn. A session is continued in the format it was begun in. */
   readonly name: string
+  /** How answers are cut; told by their content type and first byte when `undefined`. */
+  readonly framing: FramingName | undefined
   /** The question in a parsed body, its control fields removed. Throws `InvalidRequest` that names the field and the repair. */
   read(body: JsonObject): Question
   /** The body with the prompt in place of its own messages; every other field as it was. */

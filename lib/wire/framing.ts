@@ -1,5 +1,8 @@
 import type { StreamEvent } from './format.js'
 
+/** How an answer's bytes are cut: Server-Sent Events, lines of JSON, one JSON body, or text as it comes. */
+export type FramingName = 'sse' | 'ndjson' | 'json' | 'text'
+
 /** An event and the bytes that it stands in, counted from the first byte that was fed. */
 export interface FramedEvent extends StreamEvent {
   /** Where its first line begins: everything before may be passed on without a byte of it. */

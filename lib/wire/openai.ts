@@ -9,6 +9,7 @@ import { replayChat } from './openai-replay.js'
 /** OpenAI's chat completions, and what the many providers that are compatible with them make of it. */
 export const openaiChat: Format = {
   name: 'openai-chat',
+  framing: undefined,
   read,
   inject,
   reader: () => new ChatReader(),

@@ -23,6 +23,12 @@ export const overExpress = (name: string, create: typeof express): Framework => 
     const app = create()
     app.use(create.json({ limit: '10mb' }) as RequestHandler)
     if (setup.compression === 'outside') app.use(compression({ threshold: 0 }))
+    if (setup.flushFirst) {
+      app.use((_req, res, next) => {
+        res.type(setup.flushFirst!).flushHeaders()
+        next()
+      })
+    }
     if (setup.turnlog) app.use('/v1/chat/completions', remember(setup.turnlog, { ...setup.options, userId }))
     if (setup.compression === 'inside') app.use(compression({ threshold: 0 }))
     app.post('/v1/chat/completions', (req, res, next) => void answerOrNext(setup, req, res, next))

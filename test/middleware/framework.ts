@@ -17,6 +17,8 @@ export interface HostSetup {
   readonly turnlog?: Turnlog
   readonly provider: Provider
   readonly options?: Partial<Omit<RememberOptions<unknown>, 'userId' | 'sessionId' | 'skip'>>
+  /** Something before Turnlog sends the head, with this content type. */
+  readonly flushFirst?: string
   readonly compression?: 'outside' | 'inside'
   /** A handler of the test's own, in place of the ways. */
   readonly handler?: (

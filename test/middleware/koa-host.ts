@@ -26,6 +26,14 @@ export const overKoa = (name: string, Application: typeof Koa): Framework => ({
     app.silent = true
     app.use(bodyParser({ jsonLimit: '10mb' }))
     if (setup.compression === 'outside') app.use(compressed())
+    if (setup.flushFirst) {
+      app.use((ctx, next) => {
+        ctx.status = 200
+        ctx.type = setup.flushFirst!
+        ctx.flushHeaders()
+        return next()
+      })
+    }
     const router = new Router()
     const before: Middleware[] = []
     if (setup.turnlog) before.push(remember(setup.turnlog, { ...setup.options, userId }))
@@ -45,7 +53,7 @@ async function answer(setup: HostSetup, ctx: Context): Promise<void> {
   const { body } = ctx.request as unknown as { body: Record<string, unknown> }
   if (setup.handler) {
     ctx.respond = false
-    ctx.res.statusCode = 200
+    if (!ctx.headerSent) ctx.res.statusCode = 200
     return setup.handler(body, ctx.res, ctx.state.turnlog)
   }
   const said = await setup.provider(body, ctx.state.turnlog)

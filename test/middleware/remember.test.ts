@@ -1,6 +1,7 @@
 import { describeOver } from '../matrix.js'
 import { freshCore, type FreshCore } from '../services/core.js'
 import { frameworks } from './frameworks.js'
+import { remembersHostHandlers } from './host-handlers.js'
 import { keepsKeys } from './idempotency.js'
 import { remembersAnswers } from './suite.js'
 
@@ -12,6 +13,7 @@ for (const framework of frameworks) {
     })
     after(() => core.end())
     remembersAnswers(framework, () => core.turnlog)
+    describe('handlers in their own words', () => remembersHostHandlers(framework, () => core.turnlog))
     describe('an idempotency key', () => keepsKeys(framework, () => core.turnlog))
   })
 }

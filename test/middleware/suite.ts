@@ -174,10 +174,16 @@ export function remembersAnswers(framework: Framework, core: () => Turnlog): voi
     for (const place of ['outside', 'inside'] as const) {
       it(`is remembered with compression() mounted ${place}`, async () => {
         const session = await newSession()
+        const warnings: string[] = []
+        const note = ({ name, message }: Error): void =>
+          void (name === 'TurnlogWarning' && warnings.push(message))
+        process.on('warning', note)
         const url = await start({ compression: place, provider: () => streamAnswer('squeezed', ' tight') })
         const response = await ask(url, question(session, 'hi', { stream: true }), { 'x-way': 'pipe' })
         expect(response.headers.get('content-encoding')).to.be.oneOf(['gzip', 'br', 'deflate'])
         expect(await response.text()).to.equal(streamAnswer('squeezed', ' tight').text)
+        process.off('warning', note)
+        expect(warnings).to.have.length(place === 'inside' ? 1 : 0)
         expect(await said(session)).to.deep.equal(['done user: hi', 'done assistant: squeezed tight'])
       })
     }
