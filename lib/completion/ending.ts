@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-
 import type { Cache } from '../cache/cache.js'
 import { extendHistory } from '../cache/entry.js'
 import { InvalidRequest } from '../model/errors.js'
@@ -79,12 +77,14 @@ export class Ending {
 
   /** Nothing when the store does not answer in time: then the answer may or may not be committed, and a repeat settles it. */
   async #withinHold(call: CompleteCall): Promise<CompleteResult | undefined> {
-    const hold = new AbortController()
-    const late = sleep(longestHoldMs, undefined, { signal: hold.signal, ref: false }).catch(() => undefined)
+    let hold: NodeJS.Timeout | undefined
+    const late = new Promise<undefined>((resolve) => {
+      hold = setTimeout(resolve, longestHoldMs, undefined).unref()
+    })
     try {
       return await Promise.race([this.store.completeTurn(call), late])
     } finally {
-      hold.abort()
+      clearTimeout(hold)
     }
   }
 
