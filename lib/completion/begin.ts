@@ -354,7 +354,7 @@ export class Beginning {
     const cut = await cutPrompt(this.counting, {
       format: asked.format,
       asked: asked.question,
-      history,
+      history: onlyBefore(begun.turn, history),
       question: call.question,
       exchange: begun.exchange === begun.turn ? undefined : begun.exchange,
       limit: asked.request.maxHistoryMessages ?? begun.settings.maxHistoryMessages,
@@ -491,6 +491,12 @@ function previewOf(asked: Asked, { window, receipt }: CutPrompt, { model }: Sess
     body: asked.body && promptBody(asked, { system, messages }, model),
     receipt,
   }
+}
+
+/** A begin that had to be repeated, and a turn that waited for its place, may read what was asked after them. */
+function onlyBefore(turn: number, history: History): History {
+  const isBefore = (other: HistoryTurn): boolean => other.turn < turn
+  return history.turns.every(isBefore) ? history : { ...history, turns: history.turns.filter(isBefore) }
 }
 
 /** A history that was read while nothing was replaced yet, as the replacing turn is to see it. */

@@ -6,8 +6,8 @@ export interface Proxy {
   readonly url: string
   /** The server gets the next message and commits; its answer is lost with the connection. */
   loseNextAnswer(): void
-  /** The same for the next message that contains the text. */
-  loseAnswerTo(text: string): void
+  /** The same for the next message that contains the text; `onLost` is called at once. */
+  loseAnswerTo(text: string, onLost?: () => void): void
   /** Nothing passes any more, and nothing ends. */
   swallow(on: boolean): void
   /** Cut all connections and refuse new ones, or take them again. */
@@ -22,6 +22,7 @@ export async function startProxy(database: string): Promise<Proxy> {
   const sockets = new Set<Socket>()
   let losing = false
   let unlucky: string | undefined
+  let tell: (() => void) | undefined
   let swallowing = false
   let refusing = false
   const server = createServer((client) => {
@@ -53,6 +54,7 @@ export async function startProxy(database: string): Promise<Proxy> {
       if (losing || isUnlucky) {
         losing = false
         client.destroy()
+        if (isUnlucky) tell?.()
       } else client.write(chunk)
     })
   })
@@ -65,8 +67,9 @@ export async function startProxy(database: string): Promise<Proxy> {
     loseNextAnswer: () => {
       losing = true
     },
-    loseAnswerTo: (text) => {
+    loseAnswerTo: (text, onLost) => {
       unlucky = text
+      tell = onLost
     },
     lead: (other) => {
       target = new URL(other)
