@@ -61,6 +61,7 @@ class Tap implements Tapped {
     // The client may have gone while the turn began.
     if (res.closed) queueMicrotask(() => this.#onClose())
     else res.once('close', () => this.#onClose())
+    res.on('pipe', (source: Readable) => this.#watch(source))
     res.on('unpipe', (source: Readable) => this.#readOn(source))
   }
 
@@ -226,17 +227,17 @@ class Tap implements Tapped {
 
   /** A pipe lets go of a response that has closed; with `finish` its source is read to the end all the same. */
   #readOn(source: Readable): void {
-    if (!this.#isGone || this.#ended) return
-    // A pipeline destroys its source: there is no more to come.
-    if (source.destroyed) return this.#breakOff()
+    if (!this.#isGone || this.#ended || source.destroyed) return
     source.on('data', (chunk: unknown) => this.write(chunk))
     source.once('end', () => this.end())
-    source.once('close', () => this.#breakOff())
     source.resume()
   }
 
-  #breakOff(): void {
-    if (!this.#ended && !this.#waiting) void this.turn.interrupt()
+  /** A pipeline destroys its source when the response has closed, also before its first byte: there is no more to come. */
+  #watch(source: Readable): void {
+    source.once('close', () => {
+      if (this.#isGone && !this.#ended && !this.#waiting) void this.turn.interrupt()
+    })
   }
 }
 

@@ -265,6 +265,20 @@ describe('a tapped response', () => {
       expect(lines[0]).to.equal('interrupted user: hi')
     })
 
+    it('is closed when its pipeline only begins then, or its source fails', async () => {
+      for (const when of ['before', 'after'] as const) {
+        const lines = await goneAfter('Once', async (_req, res) => {
+          res.setHeader('content-type', 'text/event-stream')
+          res.write(chunk({ role: 'assistant', content: 'Once' }))
+          if (when === 'before' && !res.closed) await once(res, 'close')
+          const source = new Readable({ read: () => undefined })
+          if (when === 'after') setTimeout(() => source.destroy(new Error('the provider is gone')), 50)
+          await pipeline(source, res).catch(() => undefined)
+        })
+        expect(lines[0]).to.equal('interrupted user: hi')
+      }
+    })
+
     it('is read to its end from a pipe', async () => {
       const lines = await goneAfter('Once', (_req, res) => {
         res.setHeader('content-type', 'text/event-stream')
