@@ -40,6 +40,7 @@ export type {
   AnswerReader,
   Format,
   Prompt,
+  Repaired,
   Question,
   Reading,
   Replay,

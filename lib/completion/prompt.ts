@@ -37,7 +37,7 @@ export interface CutPrompt {
 export async function cutPrompt(counting: Counting, request: PromptRequest): Promise<CutPrompt> {
   const { history, question, exchange, limit, trim, format } = request
   const budget = await findBudget(counting, request)
-  const window = cutWindow({
+  const cut = cutWindow({
     history,
     question,
     limit,
@@ -46,11 +46,30 @@ export async function cutPrompt(counting: Counting, request: PromptRequest): Pro
     ...(exchange !== undefined && { exchange }),
     ...(budget && { budget: budget.tokens }),
   })
+  const window = repair(cut, request)
   return {
     window,
     receipt: receiptOf(window, budget, request),
     refusal: refusalOf(window, budget),
     counted: countedOf(counting, request, window, budget),
+  }
+}
+
+/** The window as its format's provider takes it. Leading messages that the request itself brings stay as they are. */
+function repair(window: Window, { format, asked, model }: PromptRequest): Window {
+  const brought = asked.system.length > 0
+  const stored = { system: brought ? [] : window.system, messages: window.history }
+  const { system, messages, repaired } = format.repair(stored, model)
+  if (repaired.length === 0) return window
+  const question = window.messages.slice(window.history.length)
+  return {
+    ...window,
+    system: brought ? window.system : system,
+    history: messages,
+    messages: [...messages, ...question],
+    injected:
+      window.injected - stored.system.length - stored.messages.length + system.length + messages.length,
+    repaired: [...window.repaired, ...repaired],
   }
 }
 

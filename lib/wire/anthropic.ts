@@ -2,6 +2,7 @@ import { InvalidRequest, type ErrorBody } from '../model/errors.js'
 import { isObject, type JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
 import { blockIds, MessageReader } from './anthropic-answer.js'
+import { repairMessages } from './anthropic-repair.js'
 import { replayMessage } from './anthropic-replay.js'
 import type { Format, Prompt, Question } from './format.js'
 import { kindOf, readMessages, wholeNumber } from './messages.js'
@@ -16,6 +17,7 @@ export const anthropicMessages: Format = {
   calls: callsOf,
   answers: answersOf,
   closeOff,
+  repair: repairMessages,
   promptTokens,
   replay: replayMessage,
   failure,

@@ -25,6 +25,11 @@ export interface Prompt {
   readonly messages: readonly Message[]
 }
 
+/** A stored part of a prompt, changed as little as makes it valid, and what was done. */
+export interface Repaired extends Prompt {
+  readonly repaired: readonly string[]
+}
+
 /** One event of a stream: `data` as text, and the name that Server-Sent Events may carry. */
 export interface StreamEvent {
   readonly event?: string
@@ -82,6 +87,8 @@ export interface Format {
   answers(message: Message): readonly string[]
   /** A message of an interrupted answer, closed off so that the provider accepts it; nothing when nothing is left. */
   closeOff(message: Message): Message | undefined
+  /** The stored part of a prompt without what the provider refuses: empty content, another provider's fields. Whole calls and results are the window's affair. */
+  repair(stored: Prompt, model: string | undefined): Repaired
   /** How long the prompt was, by the provider's own count in its usage object, cached parts included. */
   promptTokens(usage: JsonObject): number | undefined
   /** The stored answer as the retry asks for it. Deep-equal, for the official client, to what was recorded. */

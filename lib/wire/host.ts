@@ -96,6 +96,7 @@ export function hostFormat<Data = unknown>(given: HostFormatOptions<Data>): Form
     calls: () => [],
     answers: () => [],
     closeOff: (message) => message,
+    repair: (stored) => ({ ...stored, repaired: [] }),
     // The host's own words for its usage may say anything.
     promptTokens: () => undefined,
     failure: (error) => `data: ${JSON.stringify(error)}\n\n`,

@@ -4,6 +4,7 @@ import type { Message } from '../model/message.js'
 import type { Format, Prompt, Question } from './format.js'
 import { readMessages, wholeNumber } from './messages.js'
 import { callIds, ChatReader } from './openai-answer.js'
+import { repairChat } from './openai-repair.js'
 import { replayChat } from './openai-replay.js'
 
 /** OpenAI's chat completions, and what the many providers that are compatible with them make of it. */
@@ -16,6 +17,7 @@ export const openaiChat: Format = {
   calls: callIds,
   answers: answersOf,
   closeOff,
+  repair: repairChat,
   promptTokens: ({ prompt_tokens: tokens }) => wholeNumber(tokens),
   replay: replayChat,
   failure: (error) => `data: ${JSON.stringify(error)}\n\n`,
