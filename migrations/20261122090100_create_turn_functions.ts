@@ -45,7 +45,7 @@ const readHistory = (names: Names): string => `
 -- Read the newest history of a session: its pinned messages, the newest visible messages, and the joined exchange.
 -- Locks nothing. Stable, so that it sees the same moment as the statement that calls it.
 -- Returns JSON text: system; rows, newest first, one more than the limit when there are more; joined, newest first:
--- of the exchange p_exchange its opening turn, the turn p_step and the newest whole turns.
+-- of the exchange p_exchange its opening turn, the turn p_step and the newest turns that reach over the limit.
 create function ${names.readHistory}(
   p_user text, p_session text, p_cleared integer, p_system_exchange integer, p_system_turn integer,
   p_limit integer, p_exchange integer, p_step integer, p_out_exchange integer, p_out_turn integer
@@ -74,7 +74,7 @@ begin
       select json_agg(r.j) from (
         select ${travelling} as j from ${names.messages} m ${turnOfMessage(names)}
         where m.user_id = p_user and m.session_id = p_session and m.exchange = p_exchange and not m.pinned and ${visible}
-          and (m.turn > coalesce(v_cut, 0) or m.turn = p_exchange or m.turn = p_step)
+          and (m.turn >= coalesce(v_cut, 0) or m.turn = p_exchange or m.turn = p_step)
         order by m.exchange desc, m.turn desc, m.part desc) r)
   )::text;
 end $$`

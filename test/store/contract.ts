@@ -543,7 +543,7 @@ function joinsExchanges(get: Get): void {
     expect((await get().findSession(key))?.messageCount).to.equal(1)
   })
 
-  it('gives the running exchange whatever the limit: its question, the step, the newest whole turns', async () => {
+  it('gives the running exchange whatever the limit: its question, the step, the newest turns that reach over it', async () => {
     const key = await aSession(get())
     await ask(get(), key, { question: [user('q')] }, { answer: [calling('c1')], calls: ['c1'] })
     for (let n = 1; n < 6; n++) {
@@ -554,7 +554,7 @@ function joinsExchanges(get: Get): void {
     }
     const running = await begun(get(), aBegin(key, { ...step('c6', ['c6']), limit: 4 }))
     const messages = running.history!.turns.flatMap((turn) => turn.messages)
-    const kept = ['tool:result of c4', 'assistant:c5', 'tool:result of c5', 'assistant:c6']
+    const kept = ['c3', 'c4', 'c5'].flatMap((id, at) => [`tool:result of ${id}`, `assistant:c${at + 4}`])
     expect(spoken(messages)).to.deep.equal(['user:q', 'assistant:c1', ...kept])
     expect(running.history!.from).to.equal(2)
     expect(await history(get(), key, { limit: 1, joins: ['c6'] })).to.deep.equal([
