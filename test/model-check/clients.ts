@@ -103,6 +103,7 @@ export class Clients {
       maxDepth: 20,
       recorderLimits: { bytes: 1e6, eventBytes: 1e6 },
       trim: 'sliding',
+      reconcile: { onDiverge: 'append' },
     })
   }
 

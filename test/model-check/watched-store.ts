@@ -41,8 +41,10 @@ export class WatchedStore extends PostgresStore {
   }
 
   async #readTruth(call: BeginCall, begun: Begun): Promise<void> {
-    const { userId, sessionId, limit, answers } = call
-    const read = await this.readHistory({ userId, sessionId, joins: answers, ...(limit && { limit }) })
+    const { userId, sessionId, answers } = call
+    // Changing the session's own limit moves no revision.
+    const limit = call.limit ?? begun.settings.maxHistoryMessages
+    const read = await this.readHistory({ userId, sessionId, joins: answers, limit })
     if (read?.history.revision !== begun.revision) {
       this.verdicts.unknown++
       return
@@ -51,7 +53,7 @@ export class WatchedStore extends PostgresStore {
       history: read.history,
       question: call.question,
       ...(begun.exchange !== begun.turn && { exchange: begun.exchange }),
-      limit: limit ?? begun.settings.maxHistoryMessages,
+      limit,
       pairs: openaiChat,
     })
     this.#truths.set(placeOf(call, begun.turn), [...system, ...messages])
