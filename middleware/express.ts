@@ -6,7 +6,7 @@ import { createRoutes } from '../lib/routes/routes.js'
 import { readJsonBody } from './body.js'
 import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
 import { chatHistoryOptions, pathBelow, type ChatHistoryOptions } from './chat-history-options.js'
-import { rememberOptions, type RememberOptions } from './options.js'
+import { checkBegin, rememberOptions, type RememberOptions } from './options.js'
 import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
@@ -28,6 +28,7 @@ declare global {
  *     app.post('/v1/chat/completions', remember(turnlog, { userId: (req) => req.user?.id }), existingHandler)
  */
 export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions<Request>): RequestHandler {
+  checkBegin(turnlog)
   const options = rememberOptions(given)
   const onEncoded = warnOnEncoded()
 

@@ -8,7 +8,7 @@ import { chatHistoryOptions, pathBelow, type ChatHistoryOptions } from './chat-h
 import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
 import { passAnswer } from './koa-answer.js'
 import { mountOf, mountedRouteOptions, type MountedRouteOptions } from './koa-mount.js'
-import { rememberOptions, type RememberOptions } from './options.js'
+import { checkBegin, rememberOptions, type RememberOptions } from './options.js'
 import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
@@ -29,6 +29,7 @@ type SessionTurnlog = Pick<Turnlog, 'sessions' | 'messages' | 'turns' | 'context
  *     router.post('/v1/chat/completions', remember(turnlog, { userId: (ctx) => ctx.state.user?.id }), existingHandler)
  */
 export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions<Context>): Middleware {
+  checkBegin(turnlog)
   const options = rememberOptions(given)
   const onEncoded = warnOnEncoded()
 

@@ -58,6 +58,12 @@ export function checkAdapterOptions(
   )
 }
 
+/** Throws `Misconfigured` for what `createTurnlog` did not make. */
+export function checkBegin(given: { readonly begin?: unknown } | null | undefined): void {
+  if (typeof given?.begin === 'function') return
+  throw new Misconfigured('The first argument of remember must be what createTurnlog() returned.')
+}
+
 /** Every option of a completion endpoint, decided. */
 export function rememberOptions<Request>(given: RememberOptions<Request>) {
   checkAdapterOptions(given, rememberRules)

@@ -325,6 +325,12 @@ describe('a tapped response', () => {
     }
   })
 
+  it('begins with a check of what it is mounted with', () => {
+    for (const none of [{}, null, undefined]) {
+      expect(() => remember(none as never, { userId: () => 'ann' })).to.throw('createTurnlog()')
+    }
+  })
+
   it('of Express 4 answers 500 when a function of the host throws', async () => {
     const skip = (): boolean => {
       throw new Error('skip is broken')
