@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 
 import { InvalidRequest, Misconfigured, PayloadTooLarge } from '../lib/model/errors.js'
-import { isObject } from '../lib/model/json.js'
+import { isObject, parseJson, type JsonObject } from '../lib/model/json.js'
 import { show } from '../lib/model/rule.js'
 
 const jsonType = /^application\/(?:json|[\w.+-]+\+json)\s*(?:;|$)/i
@@ -15,7 +15,7 @@ export async function readJsonBody(
   parsed: unknown,
   maxBytes: number,
 ): Promise<unknown> {
-  if (typeof parsed === 'string' || parsed instanceof Uint8Array) {
+  if (isRaw(parsed)) {
     return parseBytes(Buffer.from(parsed as string), request)
   }
   // A parser that does not take this body leaves {} behind in Express 4, and the body unread.
@@ -27,6 +27,21 @@ export async function readJsonBody(
   if (hasBody(request)) throw readBefore()
   return undefined
 }
+
+/** A parsed body, also where the host's parser leaves text or bytes and the handler parses them. */
+export function parsedJson(body: unknown): unknown {
+  return isRaw(body) ? (parseJson(Buffer.from(body as string).toString()) ?? body) : body
+}
+
+/** The new body as the host's parser would have left it. */
+export function asParsed(given: unknown, body: JsonObject): unknown {
+  if (!isRaw(given)) return body
+  const text = JSON.stringify(body)
+  return typeof given === 'string' ? text : Buffer.from(text)
+}
+
+const isRaw = (body: unknown): body is string | Uint8Array =>
+  typeof body === 'string' || body instanceof Uint8Array
 
 /** A body without bytes ends without ever having been read from. */
 const wasRead = (request: IncomingMessage): boolean => request.readableDidRead || request.readableEnded

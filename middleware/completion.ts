@@ -10,7 +10,9 @@ export interface CompletionRequest {
   readonly body: unknown
   readonly headers: Headers
   readonly userId: () => Promise<string>
-  readonly sessionId?: string
+  /** The session as the request names it, and where an error says it was read. */
+  readonly sessionId: unknown
+  readonly sessionIdPlace: string
   readonly signal: AbortSignal
 }
 
@@ -46,13 +48,15 @@ export async function prepareCompletion(
   request: CompletionRequest,
   options: CompletionOptions,
 ): Promise<Prepared> {
-  const { body } = request
+  const { body, sessionId } = request
   if (body === undefined && hasJsonBody(request.headers)) throw unparsed()
-  const sessionId = request.sessionId ?? (isObject(body) ? body.session_id : undefined)
   if (sessionId === undefined || sessionId === null) return { kind: 'untouched' }
+  // A header or a cookie comes with every request, also with those that ask nothing.
+  if (body === undefined || (isObject(body) && Object.keys(body).length === 0)) return { kind: 'untouched' }
   if (!isObject(body)) throw new InvalidRequest('The request body must be a JSON object.')
   if (typeof sessionId !== 'string') {
-    throw new InvalidRequest(`session_id must be a string, got ${typeof sessionId}.`, { param: 'session_id' })
+    const place = request.sessionIdPlace
+    throw new InvalidRequest(`${place} must be a string, got ${typeof sessionId}.`, { param: 'session_id' })
   }
   const userId = await request.userId()
   const key = idempotencyKey(request.headers['idempotency-key'], body.idempotency_key)

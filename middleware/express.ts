@@ -3,14 +3,16 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import type { Turn, Turnlog } from '../lib/index.js'
 import { problem, type RouteResponse } from '../lib/routes/problem.js'
 import { createRoutes } from '../lib/routes/routes.js'
-import { readJsonBody } from './body.js'
+import { asParsed, parsedJson, readJsonBody } from './body.js'
 import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
 import { chatHistoryOptions, pathBelow, type ChatHistoryOptions } from './chat-history-options.js'
 import { checkBegin, rememberOptions, type RememberOptions } from './options.js'
 import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
+import { watchPipe } from './pipe.js'
+import { sessionIdOf, sessionIdPlace } from './session-id.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
-import { warnOnEncoded } from './warning.js'
+import { encodedAnswer, pipedRequest, warnOnce } from './warning.js'
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- the way in which Express lets middleware add to its request
@@ -30,19 +32,27 @@ declare global {
 export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions<Request>): RequestHandler {
   checkBegin(turnlog)
   const options = rememberOptions(given)
-  const onEncoded = warnOnEncoded()
+  const onEncoded = warnOnce(encodedAnswer)
+  const onPiped = warnOnce(pipedRequest)
 
   return async function remember(req: Request, res: Response, next: NextFunction): Promise<void> {
     const gone = new AbortController()
     const onGone = (): void => gone.abort(new Error('The client is gone.'))
     try {
       if (options.skip?.(req)) return next()
+      const body = parsedJson(req.body)
       const prepared = await prepareCompletion(
         (request) => turnlog.begin(request),
         {
-          body: req.body as unknown,
+          body,
           headers: req.headers,
-          sessionId: options.sessionId?.(req),
+          sessionId: sessionIdOf(options.sessionId, {
+            request: req,
+            body,
+            headers: req.headers,
+            params: req.params,
+          }),
+          sessionIdPlace: sessionIdPlace(options.sessionId),
           userId: () => resolveUser(options.userId, req),
           signal: gone.signal,
         },
@@ -50,6 +60,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
       )
       if (prepared.kind === 'turn') {
         req.turnlog = prepared.turn
+        watchPipe(req, onPiped)
         tap(res, prepared.turn, { onDisconnect: options.onDisconnect, onGone, onEncoded })
       }
       proceed(prepared, req, res, next)
@@ -126,7 +137,7 @@ function proceed(prepared: Prepared, req: Request, res: Response, next: NextFunc
   if (prepared.kind === 'untouched') return next()
   setHeaders(res, prepared.headers)
   if (prepared.kind === 'replay') return void res.status(200).end(prepared.body)
-  req.body = prepared.body
+  req.body = asParsed(req.body, prepared.body)
   next()
 }
 

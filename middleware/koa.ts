@@ -3,16 +3,18 @@ import type { Context, Middleware, Next } from 'koa'
 import type { Turn, Turnlog } from '../lib/index.js'
 import { problem, type RouteResponse } from '../lib/routes/problem.js'
 import { createRoutes } from '../lib/routes/routes.js'
-import { readJsonBody } from './body.js'
+import { asParsed, parsedJson, readJsonBody } from './body.js'
 import { chatHistoryOptions, pathBelow, type ChatHistoryOptions } from './chat-history-options.js'
 import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
 import { passAnswer } from './koa-answer.js'
 import { mountOf, mountedRouteOptions, type MountedRouteOptions } from './koa-mount.js'
 import { checkBegin, rememberOptions, type RememberOptions } from './options.js'
 import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
+import { watchPipe } from './pipe.js'
+import { sessionIdOf, sessionIdPlace, type SessionIdPlaces } from './session-id.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
-import { warnOnEncoded } from './warning.js'
+import { encodedAnswer, pipedRequest, warnOnce } from './warning.js'
 
 declare module 'koa' {
   interface DefaultState {
@@ -31,7 +33,8 @@ type SessionTurnlog = Pick<Turnlog, 'sessions' | 'messages' | 'turns' | 'context
 export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions<Context>): Middleware {
   checkBegin(turnlog)
   const options = rememberOptions(given)
-  const onEncoded = warnOnEncoded()
+  const onEncoded = warnOnce(encodedAnswer)
+  const onPiped = warnOnce(pipedRequest)
 
   return async function remember(ctx: Context, next: Next): Promise<void> {
     if (options.skip?.(ctx)) return next()
@@ -39,12 +42,19 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
     const onGone = (): void => gone.abort(new Error('The client is gone.'))
     let prepared: Prepared
     try {
+      const body = parsedJson(parsedBody(ctx))
       prepared = await prepareCompletion(
         (request) => turnlog.begin(request),
         {
-          body: parsedBody(ctx),
+          body,
           headers: ctx.headers,
-          sessionId: options.sessionId?.(ctx),
+          sessionId: sessionIdOf(options.sessionId, {
+            request: ctx,
+            body,
+            headers: ctx.headers,
+            params: paramsOf(ctx),
+          }),
+          sessionIdPlace: sessionIdPlace(options.sessionId),
           userId: () => resolveUser(options.userId, ctx),
           signal: gone.signal,
         },
@@ -56,8 +66,9 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
     if (prepared.kind === 'untouched') return next()
     setHeaders(ctx, prepared.headers)
     if (prepared.kind === 'replay') return send(ctx, { status: 200, headers: {}, body: prepared.body })
-    setParsedBody(ctx, prepared.body)
+    setParsedBody(ctx, asParsed(parsedBody(ctx), prepared.body))
     if (prepared.kind === 'bypass') return next()
+    watchPipe(ctx.req, onPiped)
     await runTurn(ctx, next, prepared.turn, { onDisconnect: options.onDisconnect, onGone, onEncoded })
   }
 }
@@ -140,6 +151,10 @@ function routesBelow(turnlog: SessionTurnlog, given: RouteOptions<Context>) {
     send(ctx, response)
   }
 }
+
+/** Where every router puts them. */
+const paramsOf = (ctx: Context): SessionIdPlaces<Context>['params'] =>
+  ctx.params as SessionIdPlaces<Context>['params']
 
 /** Where every body parser of Koa puts it. */
 const parsedBody = (ctx: Context): unknown => (ctx.request as { body?: unknown }).body

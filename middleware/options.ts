@@ -1,6 +1,7 @@
 import type { Format } from '../lib/index.js'
 import { Misconfigured } from '../lib/model/errors.js'
 import { checkFields, oneOf, type Fault, type Rule } from '../lib/model/rule.js'
+import { sessionIdRule, type SessionIdSource } from './session-id.js'
 import type { UserIdOf } from './user.js'
 
 /** What every adapter takes. */
@@ -13,8 +14,8 @@ export interface AdapterOptions<Request> {
 
 /** What completion endpoints take besides. */
 export interface RememberOptions<Request> extends AdapterOptions<Request> {
-  /** Where the session's id is; the body's `session_id` by default. `undefined`: the request is left untouched. */
-  readonly sessionId?: (request: Request) => string | undefined
+  /** Where the session's id is: `'body'` (its `session_id`, the default), a header, a parameter of the route, a cookie or a function. A request that names none is left untouched. */
+  readonly sessionId?: SessionIdSource<Request>
   /** Requests that are no turns. */
   readonly skip?: (request: Request) => boolean
   /** The wire shape; the core's by default. */
@@ -36,7 +37,7 @@ export const adapterRules: Readonly<Record<keyof AdapterOptions<unknown>, Rule>>
 
 const rememberRules: Readonly<Record<keyof RememberOptions<unknown>, Rule>> = {
   ...adapterRules,
-  sessionId: aFunction,
+  sessionId: sessionIdRule,
   skip: aFunction,
   format: { must: 'a Format', holds: (value) => typeof (value as Format | null)?.reader === 'function' },
   autoCreate: { must: 'true or false', holds: (value) => typeof value === 'boolean' },
@@ -72,7 +73,8 @@ export function rememberOptions<Request>(given: RememberOptions<Request>) {
     onDisconnect = 'abort',
     onUnavailable = 'fail',
     autoCreate = false,
+    sessionId = 'body',
     ...rest
   } = given
-  return { onError, onDisconnect, onUnavailable, autoCreate, format: undefined, ...rest }
+  return { onError, onDisconnect, onUnavailable, autoCreate, sessionId, format: undefined, ...rest }
 }

@@ -1,12 +1,19 @@
-/** Says once that answers are seen only encoded: their bytes pass, and only the very end waits for the commit. */
-export function warnOnEncoded(): (encoding: string) => void {
+/** A warning of Node's that says itself once. */
+export function warnOnce<Details extends unknown[]>(
+  message: (...details: Details) => string,
+): (...details: Details) => void {
   let warned = false
-  return (encoding) => {
+  return (...details) => {
     if (warned) return
     warned = true
-    process.emitWarning(
-      `Answers reach Turnlog encoded (${encoding}), so a stream's terminal event cannot wait for its commit. Mount compression before Turnlog.`,
-      { type: 'TurnlogWarning' },
-    )
+    process.emitWarning(message(...details), { type: 'TurnlogWarning' })
   }
 }
+
+/** Their bytes pass, and only the very end waits for the commit. */
+export const encodedAnswer = (encoding: string): string =>
+  `Answers reach Turnlog encoded (${encoding}), so a stream's terminal event cannot wait for its commit. Mount compression before Turnlog.`
+
+/** Piping a request sends what is left of what it came with, never the history. */
+export const pipedRequest = (): string =>
+  'The request was piped on as it came, without its history: its body was read before. Send JSON.stringify(req.body) instead; with http-proxy-middleware, on: { proxyReq: fixRequestBody }.'

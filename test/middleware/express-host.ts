@@ -3,11 +3,13 @@ import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import bodyParser from 'body-parser'
 import compression from 'compression'
 import type express from 'express'
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 
 import { remember } from '../../middleware/express.js'
+import type { RememberOptions } from '../../middleware/options.js'
 import type { ProviderAnswer } from './answers.js'
 import { inPieces, listen, type Framework, type HostSetup } from './framework.js'
 
@@ -18,10 +20,13 @@ const userId = (req: Request): string | undefined => req.get('x-user') ?? undefi
 export const overExpress = (name: string, create: typeof express): Framework => ({
   name,
   ways: Object.keys(ways),
+  parsers: [...Object.keys(parsersOf(create)), 'none'],
   streamWays: ['end', 'writes', 'pipe', 'pipeline'],
   start: async (setup) => {
     const app = create()
-    app.use(create.json({ limit: '10mb' }) as RequestHandler)
+    const path = setup.path ?? '/v1/chat/completions'
+    const parser = parsersOf(create)[setup.parser ?? 'express.json']
+    if (parser) app.use(parser)
     if (setup.compression === 'outside') app.use(compression({ threshold: 0 }))
     if (setup.flushFirst) {
       app.use((_req, res, next) => {
@@ -29,11 +34,24 @@ export const overExpress = (name: string, create: typeof express): Framework => 
         next()
       })
     }
-    if (setup.turnlog) app.use('/v1/chat/completions', remember(setup.turnlog, { ...setup.options, userId }))
+    if (setup.turnlog) app.use(path, remember(setup.turnlog, optionsOf(setup)))
     if (setup.compression === 'inside') app.use(compression({ threshold: 0 }))
-    app.post('/v1/chat/completions', (req, res, next) => void answerOrNext(setup, req, res, next))
+    app.post(path, (req, res, next) => void answerOrNext(setup, req, res, next))
     return listen(createServer(app))
   },
+})
+
+const optionsOf = ({ options, sessionId }: HostSetup): RememberOptions<Request> => ({
+  ...options,
+  ...(sessionId && { sessionId }),
+  userId,
+})
+
+const parsersOf = (create: typeof express): Readonly<Record<string, RequestHandler>> => ({
+  'express.json': create.json({ limit: '10mb' }) as RequestHandler,
+  'body-parser': bodyParser.json({ limit: '10mb' }) as RequestHandler,
+  'express.text': create.text({ type: '*/*' }) as RequestHandler,
+  'express.raw': create.raw({ type: '*/*' }) as RequestHandler,
 })
 
 /** Express 4 does not see what an async handler throws. */

@@ -6,11 +6,25 @@ import { expect } from 'chai'
 import express from 'express'
 import express4 from 'express4'
 
+import { Misconfigured } from '../../lib/index.js'
 import { remember } from '../../middleware/express.js'
+import type { RememberOptions } from '../../middleware/options.js'
 import { freshCore, type FreshCore } from '../services/core.js'
 import { listen, type RunningHost } from './framework.js'
 
 const file = path.resolve(import.meta.dirname, '../fixtures/streams/openai-plain.sse')
+
+describe('remember, created', () => {
+  for (const sessionId of ['header', {}, { header: '' }, { header: 'a', cookie: 'b' }, { query: 'a' }, 7]) {
+    it(`refuses ${JSON.stringify(sessionId)} for the place of a session's id`, () => {
+      const options = { userId: () => 'ann', sessionId } as unknown as RememberOptions<express.Request>
+      const begin = (): never => {
+        throw new Error('never')
+      }
+      expect(() => remember({ begin }, options)).to.throw(Misconfigured, '{ header }, { param }, { cookie }')
+    })
+  }
+})
 
 for (const [name, create] of Object.entries({
   'Express 5': express,

@@ -17,6 +17,12 @@ export interface HostSetup {
   readonly turnlog?: Turnlog
   readonly provider: Provider
   readonly options?: Partial<Omit<RememberOptions<unknown>, 'userId' | 'sessionId' | 'skip'>>
+  /** Where the request names its session. */
+  readonly sessionId?: 'body' | { header: string } | { param: string } | { cookie: string }
+  /** The endpoint's route. Default `/v1/chat/completions`. */
+  readonly path?: string
+  /** The host's body parser, one of the framework's `parsers`; its first by default. */
+  readonly parser?: string
   /** Something before Turnlog sends the head, with this content type. */
   readonly flushFirst?: string
   readonly compression?: 'outside' | 'inside'
@@ -38,7 +44,9 @@ export interface Framework {
   readonly name: string
   /** How a handler can give its answer; a request names one in `x-way`. */
   readonly ways: readonly string[]
-  /** Those of them that can give a stream. */
+  /** The body parsers of its ecosystem, those that leave text or bytes, and none. */
+  readonly parsers: readonly string[]
+  /** Those of the ways that can give a stream. */
   readonly streamWays: readonly string[]
   start(setup: HostSetup): Promise<RunningHost>
 }

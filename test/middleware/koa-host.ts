@@ -5,11 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { bodyParser } from '@koa/bodyparser'
 import { Router } from '@koa/router'
 import type Koa from 'koa'
+import { koaBody } from 'koa-body'
+import koaBodyParser from 'koa-bodyparser'
 import type { Context, Middleware } from 'koa'
 import compress from 'koa-compress'
 
 import { remember } from '../../middleware/koa.js'
 import { serverOf } from '../koa-server.js'
+import type { RememberOptions } from '../../middleware/options.js'
 import type { ProviderAnswer } from './answers.js'
 import { inPieces, listen, type Framework, type HostSetup } from './framework.js'
 
@@ -21,10 +24,12 @@ export const overKoa = (name: string, Application: typeof Koa): Framework => ({
     ...Object.keys(ways).filter((way) => way !== 'json'),
     ...(name === 'Koa 3' ? Object.keys(waysOfKoa3) : []),
   ],
+  parsers: [...Object.keys(parsers), 'none'],
   start: async (setup) => {
     const app = new Application({ proxy: false })
     app.silent = true
-    app.use(bodyParser({ jsonLimit: '10mb' }))
+    const parser = parsers[setup.parser ?? '@koa/bodyparser']?.()
+    if (parser) app.use(parser)
     if (setup.compression === 'outside') app.use(compressed())
     if (setup.flushFirst) {
       app.use((ctx, next) => {
@@ -36,13 +41,26 @@ export const overKoa = (name: string, Application: typeof Koa): Framework => ({
     }
     const router = new Router()
     const before: Middleware[] = []
-    if (setup.turnlog) before.push(remember(setup.turnlog, { ...setup.options, userId }))
+    if (setup.turnlog) before.push(remember(setup.turnlog, optionsOf(setup)))
     if (setup.compression === 'inside') before.push(compressed())
-    router.post('/v1/chat/completions', ...before, (ctx: Context) => answer(setup, ctx))
+    router.post(setup.path ?? '/v1/chat/completions', ...before, (ctx: Context) => answer(setup, ctx))
     app.use(router.routes())
     return listen(serverOf(app))
   },
 })
+
+const optionsOf = ({ options, sessionId }: HostSetup): RememberOptions<Context> => ({
+  ...options,
+  ...(sessionId && { sessionId }),
+  userId,
+})
+
+const parsers: Readonly<Record<string, () => Middleware>> = {
+  '@koa/bodyparser': () => bodyParser({ jsonLimit: '10mb' }),
+  'koa-bodyparser': () => koaBodyParser({ jsonLimit: '10mb' }),
+  'koa-body': () => koaBody({ jsonLimit: '10mb' }),
+  'text of @koa/bodyparser': () => bodyParser({ enableTypes: ['text'], extendTypes: { text: ['*/*'] } }),
+}
 
 const compressed = (): Middleware => compress({ threshold: 0, br: false }) as Middleware
 

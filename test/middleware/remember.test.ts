@@ -3,6 +3,7 @@ import { freshCore, type FreshCore } from '../services/core.js'
 import { frameworks } from './frameworks.js'
 import { remembersHostHandlers } from './host-handlers.js'
 import { keepsKeys } from './idempotency.js'
+import { readsRequests } from './requests.js'
 import { remembersAnswers } from './suite.js'
 
 for (const framework of frameworks) {
@@ -13,6 +14,7 @@ for (const framework of frameworks) {
     })
     after(() => core.end())
     remembersAnswers(framework, () => core.turnlog)
+    describe('requests', () => readsRequests(framework, () => core.turnlog))
     describe('handlers in their own words', () => remembersHostHandlers(framework, () => core.turnlog))
     describe('an idempotency key', () => keepsKeys(framework, () => core.turnlog))
   })
