@@ -1,3 +1,4 @@
+import { deleteMessage, forkSession } from './changes.js'
 import type { Names } from './names.js'
 
 /*
@@ -487,16 +488,20 @@ ${lockSession(names)}
   where user_id = p_user and id = p_session;
 end $$`
 
-/** Reading the history, beginning a turn and completing it: each one call, one commit. */
+/** Reading the history, beginning a turn, completing it, and changing what was said: each one call, one commit. */
 export const createTurnFunctions = {
   name: '20261122090100_create_turn_functions',
 
   makes: (): readonly string[] => [],
 
   up: (names: Names): readonly string[] =>
-    [readHistory(names), beginTurn(names), completeTurn(names)].map((text) => text.trim()),
+    [readHistory(names), beginTurn(names), completeTurn(names), deleteMessage(names), forkSession(names)].map(
+      (text) => text.trim(),
+    ),
 
   down: (names: Names): readonly string[] => [
+    `drop function ${names.forkSession}(text, text, text, text, integer, integer)`,
+    `drop function ${names.deleteMessage}(text, text, integer, integer)`,
     `drop function ${names.completeTurn}(text, text, jsonb, boolean)`,
     `drop function ${names.beginTurn}(text, text, jsonb, boolean)`,
     `drop function ${names.readHistory}(text, text, integer, integer, integer, integer, integer, integer, integer, integer)`,

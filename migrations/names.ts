@@ -18,6 +18,8 @@ export interface Names {
   readonly beginTurn: string
   readonly completeTurn: string
   readonly readHistory: string
+  readonly deleteMessage: string
+  readonly forkSession: string
   /** Indexes live in their table's schema; their own name is never qualified when they are made. */
   readonly index: (name: string) => string
   /** A name of ours as it is written in a statement. */
@@ -47,6 +49,8 @@ export function namesAt({ prefix = 'chat_', schema }: Place = {}): Names {
     beginTurn: qualified('begin_v1'),
     completeTurn: qualified('complete_v1'),
     readHistory: qualified('history_v1'),
+    deleteMessage: qualified('delete_v1'),
+    forkSession: qualified('fork_v1'),
     index: (name) => `"${prefix}${name}"`,
     qualified,
   }

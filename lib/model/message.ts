@@ -26,6 +26,18 @@ export interface ListedMessage extends HistoryMessage {
 
 export const messageId = (turn: number, part: number): string => `msg_${turn}_${part}`
 
+/** A message's place by its id; `undefined` for what is no id. */
+export function readMessageId(id: unknown): MessagePlace | undefined {
+  const [, turn, part] = (typeof id === 'string' && /^msg_([1-9]\d{0,8})_(0|[1-9]\d{0,8})$/.exec(id)) || []
+  return turn === undefined ? undefined : { turn: Number(turn), part: Number(part) }
+}
+
+/** A message's place within its session. */
+export interface MessagePlace {
+  readonly turn: number
+  readonly part: number
+}
+
 /** The readable text of a message's content: for people, listings and search. Parts that are not text stand as `[type]`. */
 export function readableText(content: unknown): string {
   if (typeof content === 'string') return content

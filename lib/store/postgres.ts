@@ -6,7 +6,7 @@ import { namesAt, type Names, type Place } from '../../migrations/names.js'
 import { InvalidRequest, Misconfigured } from '../model/errors.js'
 import type { History } from '../model/history.js'
 import { isStorableKey } from '../model/identity.js'
-import type { ListedMessage } from '../model/message.js'
+import type { ListedMessage, MessagePlace } from '../model/message.js'
 import type { Page, PageRequest } from '../model/page.js'
 import type { Session, SessionFields, SessionKey } from '../model/session.js'
 import type { FinishedTurn, TurnRecord } from '../model/turn.js'
@@ -271,7 +271,60 @@ export class PostgresStore implements Store {
     }))
   }
 
-  async listMessages(session: SessionKey, page: PageRequest): Promise<Page<ListedMessage> | undefined> {
+  async restoreSession(session: SessionKey): Promise<Session | undefined> {
+    checkSession(session)
+    const { userId, sessionId } = session
+    const { rows } = await this.database.run<SessionRow>('repeatable', (sql) =>
+      this.table(sql, 'sessions')
+        .where({ user_id: userId, id: sessionId, is_active: false })
+        .where(unexpired)
+        .update({ is_active: true, revision: randomUUID(), updated_at: sql.raw('clock_timestamp()') })
+        .returning(sessionColumns),
+    )
+    return rows[0] ? sessionOf(rows[0]) : this.findSession(session)
+  }
+
+  async forkSession(
+    fork: SessionKey & { to: string; name?: string; until?: MessagePlace },
+  ): Promise<Session | 'taken' | 'no_message' | undefined> {
+    checkSession(fork)
+    const { userId, sessionId, to, name, until } = fork
+    checkSession({ userId, sessionId: to })
+    const { rows } = await this.database.run<{ status: string }>('once', (sql) =>
+      sql.raw(
+        `select ${this.names.forkSession}(p_user => ?, p_session => ?, p_to => ?, p_name => ?, p_turn => ?, p_part => ?) as status`,
+        [
+          userId,
+          sessionId,
+          to,
+          name === undefined ? null : storable(name),
+          until?.turn ?? null,
+          until?.part ?? null,
+        ],
+      ),
+    )
+    const status = rows[0]?.status
+    if (status === 'taken' || status === 'no_message') return status
+    return status === 'forked' ? this.findSession({ userId, sessionId: to }) : undefined
+  }
+
+  async deleteMessage(message: SessionKey & MessagePlace): Promise<boolean | undefined> {
+    checkSession(message)
+    const { userId, sessionId, turn, part } = message
+    const { rows } = await this.database.run<{ status: string }>('once', (sql) =>
+      sql.raw(
+        `select ${this.names.deleteMessage}(p_user => ?, p_session => ?, p_turn => ?, p_part => ?) as status`,
+        [userId, sessionId, turn, part],
+      ),
+    )
+    const status = rows[0]?.status
+    return status === 'no_session' ? undefined : status === 'deleted'
+  }
+
+  async listMessages(
+    session: SessionKey & { superseded?: boolean },
+    page: PageRequest,
+  ): Promise<Page<ListedMessage> | undefined> {
     checkPage(page)
     if ((await this.findSession(session)) === undefined) return undefined
     const [field, cursor] = cursorOf(page)
@@ -280,7 +333,7 @@ export class PostgresStore implements Store {
     const down = (page.order === 'desc') !== back
     const { rows } = await this.database.run<MessageRow>('repeatable', (sql) => {
       const query = this.messages(sql, session)
-        .whereNot('t.status', 'superseded')
+        .whereNotIn('t.status', session.superseded === true ? [] : ['superseded'])
         .orderBy(
           ['m.exchange', 'm.turn', 'm.part'].map((column) => ({ column, order: down ? 'desc' : 'asc' })),
         )

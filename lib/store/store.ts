@@ -1,6 +1,6 @@
 import type { History } from '../model/history.js'
 import type { JsonObject } from '../model/json.js'
-import type { HistoryMessage, ListedMessage, TurnStatus } from '../model/message.js'
+import type { HistoryMessage, ListedMessage, MessagePlace, TurnStatus } from '../model/message.js'
 import type { Page, PageRequest } from '../model/page.js'
 import type { Receipt } from '../model/receipt.js'
 import type { Session, SessionFields, SessionKey } from '../model/session.js'
@@ -155,8 +155,26 @@ export interface Store {
   /** Everything said so far leaves the history and the listings; running turns are refused. False when there is no such session. */
   clearSession(session: SessionKey): Promise<boolean>
 
-  /** In the prompt's order. Superseded turns are left out. `undefined` when there is no such session. */
-  listMessages(session: SessionKey, page: PageRequest): Promise<Page<ListedMessage> | undefined>
+  /** A deleted session is there again, as it was; its revision moves. One that is not deleted stays as it is. `undefined` when there is none, or it has expired. */
+  restoreSession(session: SessionKey): Promise<Session | undefined>
+  /**
+   * Copy what is listed, up to and with the turn of a message, into a new session, in one commit. Numbers stay; keys do not come along.
+   * `taken`: the new id is. `no_message`: there is none, or it is superseded or still being answered. `undefined` when there is no such session.
+   */
+  forkSession(
+    fork: SessionKey & { to: string; name?: string; until?: MessagePlace },
+  ): Promise<Session | 'taken' | 'no_message' | undefined>
+  /**
+   * Delete a message with its exchange, and what that superseded: the rows are gone, and a late answer to them is refused. A pinned
+   * message goes alone. False when there is no such message; `undefined` when there is no such session.
+   */
+  deleteMessage(message: SessionKey & MessagePlace): Promise<boolean | undefined>
+
+  /** In the prompt's order. Superseded turns are left out unless asked for. `undefined` when there is no such session. */
+  listMessages(
+    session: SessionKey & { superseded?: boolean },
+    page: PageRequest,
+  ): Promise<Page<ListedMessage> | undefined>
   findTurn(session: SessionKey & { turn: number }): Promise<TurnRecord | undefined>
   /** A turn with its messages, for a replay. */
   findFinishedTurn(session: SessionKey & { turn: number }): Promise<FinishedTurn | undefined>

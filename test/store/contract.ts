@@ -40,6 +40,9 @@ export function storeContract({ name, start }: StoreUnderTest): void {
     describe('system messages', () => pinsSystem(get))
     describe('regenerating', () => replacesTurns(get))
     describe('clearing', () => clears(get))
+    describe('deleting a message', () => deletesMessages(get))
+    describe('forking', () => forks(get))
+    describe('restoring', () => restores(get))
     describe('listing messages', () => listsMessages(get))
     describe('another user', () => isolates(get))
     describe('wrong arguments', () => refuses(get))
@@ -137,6 +140,8 @@ async function findsNothing(store: Store, key: SessionKey): Promise<void> {
   expect(await store.changeSession({ ...key, name: 'x' })).to.equal(undefined)
   expect(await store.deleteSession(key)).to.equal(false)
   expect(await store.clearSession(key)).to.equal(false)
+  expect(await store.deleteMessage({ ...key, turn: 1, part: 0 })).to.equal(undefined)
+  expect(await store.forkSession({ ...key, to: 'elsewhere' })).to.equal(undefined)
   expect(await store.listMessages(key, { limit: 10 })).to.equal(undefined)
   expect(await store.readHistory(key)).to.equal(undefined)
   expect(await store.findTurn({ ...key, turn: 1 })).to.equal(undefined)
@@ -713,7 +718,206 @@ function clears(get: Get): void {
   })
 }
 
+function deletesMessages(get: Get): void {
+  it('takes its exchange away, whole, and moves the revision', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('q1')] }, { answer: [calling('c')], calls: ['c'] })
+    await ask(get(), key, { question: [user('q2')] }, { answer: [assistant('a2')] })
+    await ask(get(), key, { question: [result('c')], answers: ['c'] }, { answer: [assistant('a1')] })
+    const before = (await get().readHistory(key))!.history.revision
+    expect(await get().deleteMessage({ ...key, turn: 3, part: 0 })).to.equal(true)
+    expect(await listed(get(), key)).to.deep.equal(['user:q2', 'assistant:a2'])
+    expect(await history(get(), key)).to.deep.equal(['user:q2', 'assistant:a2'])
+    expect((await get().readHistory(key))!.history.revision).to.not.equal(before)
+    expect(await get().findTurn({ ...key, turn: 1 })).to.equal(undefined)
+    expect(await get().deleteMessage({ ...key, turn: 3, part: 0 })).to.equal(false)
+    expect((await ask(get(), key)).turn).to.equal(4)
+  })
+
+  it('refuses the late answer to it, and forgets its key', async () => {
+    const key = await aSession(get())
+    const running = aBegin(key, { key: 'k' })
+    const { turn } = await begun(get(), running)
+    expect(await get().deleteMessage({ ...key, turn, part: 0 })).to.equal(true)
+    expect(await get().completeTurn(aComplete(running, turn))).to.deep.equal({ status: 'closed' })
+    expect(await listed(get(), key)).to.deep.equal([])
+    const again = await begun(get(), aBegin(key, { key: 'k', concurrency: 'reject' }))
+    expect(again.turn).to.equal(2)
+  })
+
+  it('keeps the pinned message that its exchange brought, whose turn nobody can complete', async () => {
+    const key = await aSession(get())
+    const call = aBegin(key, { system: [system('s')], question: [user('q1')], key: 'k' })
+    const { turn } = await begun(get(), call)
+    await ask(get(), key, { question: [user('q2')] })
+    expect(await get().deleteMessage({ ...key, turn, part: 1 })).to.equal(true)
+    expect(await listed(get(), key)).to.deep.equal(['system:s', 'user:q2', 'assistant:an answer'])
+    expect(await get().completeTurn(aComplete(call, turn))).to.include({ status: 'closed' })
+    expect(spoken((await get().readHistory(key))!.history.system)).to.deep.equal(['system:s'])
+    expect(await get().beginTurn(aBegin(key, { key: 'k' }))).to.include({ status: 'begun', turn: 3 })
+  })
+
+  it('takes a pinned message away alone', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { system: [system('s')], question: [user('q1')] })
+    expect(await get().deleteMessage({ ...key, turn: 1, part: 0 })).to.equal(true)
+    expect(await listed(get(), key)).to.deep.equal(['user:q1', 'assistant:an answer'])
+    expect((await get().readHistory(key))!.history.system).to.deep.equal([])
+  })
+
+  it('takes what it superseded with it', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('q')] }, { answer: [assistant('worse')] })
+    await ask(get(), key, { question: [user('q')], replaces: 'last' }, { answer: [assistant('better')] })
+    const all = { ...key, superseded: true }
+    expect((await get().listMessages(all, { limit: 9 }))!.data).to.have.length(4)
+    expect(await get().deleteMessage({ ...key, turn: 2, part: 1 })).to.equal(true)
+    expect((await get().listMessages(all, { limit: 9 }))!.data).to.deep.equal([])
+    expect(await listed(get(), key)).to.deep.equal([])
+  })
+
+  it('keeps what it did not come to supersede', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('q')] }, { answer: [assistant('good')] })
+    await ask(get(), key, { question: [user('q')], replaces: 'last' }, { ending: 'failed', answer: [] })
+    expect(await get().deleteMessage({ ...key, turn: 2, part: 0 })).to.equal(true)
+    expect(await listed(get(), key)).to.deep.equal(['user:q', 'assistant:good'])
+  })
+
+  it('knows nothing of what was cleared or never was', async () => {
+    const key = await aSession(get())
+    await ask(get(), key)
+    expect(await get().deleteMessage({ ...key, turn: 1, part: 2 })).to.equal(false)
+    await get().clearSession(key)
+    expect(await get().deleteMessage({ ...key, turn: 1, part: 0 })).to.equal(false)
+  })
+}
+
+function forks(get: Get): void {
+  const fork = async (key: SessionKey, until?: { turn: number; part: number }): Promise<SessionKey> => {
+    const to = `fork-${randomUUID()}`
+    const made = await get().forkSession({ ...key, to, ...(until && { until }) })
+    expect(made).to.include({ id: to })
+    return { ...key, sessionId: to }
+  }
+
+  it('copies the session up to a message’s turn; both go on by themselves', async () => {
+    const key = await aSession(get(), { name: 'n', model: 'm', maxHistoryMessages: 7, metadata: { a: 1 } })
+    for (const q of ['q1', 'q2', 'q3']) await ask(get(), key, { question: [user(q)], key: q })
+    const copy = await fork(key, { turn: 2, part: 1 })
+    const half = ['user:q1', 'assistant:an answer', 'user:q2', 'assistant:an answer']
+    expect(await listed(get(), copy)).to.deep.equal(half)
+    const session = (await get().findSession(copy))!
+    expect(session).to.include({ name: 'n', model: 'm', maxHistoryMessages: 7, messageCount: 4 })
+    expect(session.metadata).to.deep.equal({ a: 1 })
+    const next = await ask(get(), copy, { question: [user('other')], key: 'q1' })
+    expect(next.turn).to.equal(3)
+    expect(spoken(next.history!.turns.flatMap((turn) => turn.messages))).to.deep.equal(half)
+    expect(await listed(get(), key)).to.have.length(6)
+    await get().clearSession(key)
+    expect(await listed(get(), copy)).to.have.length(6)
+  })
+
+  it('copies all of it when no message is named: pins, tool steps, cleared edge; not what is open or superseded', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('gone')] })
+    await get().clearSession(key)
+    await ask(
+      get(),
+      key,
+      { system: [system('s')], question: [user('q')] },
+      { answer: [calling('c')], calls: ['c'] },
+    )
+    await ask(
+      get(),
+      key,
+      { question: [result('c')], answers: ['c'] },
+      { answer: [calling('d')], calls: ['d'] },
+    )
+    await ask(get(), key, { question: [user('f')] }, { ending: 'failed', answer: [] })
+    await begun(get(), aBegin(key))
+    const copy = await fork(key)
+    expect(await listed(get(), copy)).to.deep.equal([
+      'system:s',
+      'user:q',
+      'assistant:c',
+      'tool:result of c',
+      'assistant:d',
+      'user:f',
+    ])
+    expect(spoken((await get().readHistory(copy))!.history.system)).to.deep.equal(['system:s'])
+    const joined = await begun(
+      get(),
+      aBegin(copy, { question: [result('d')], answers: ['d'], concurrency: 'reject' }),
+    )
+    expect(joined.exchange).to.equal(2)
+  })
+
+  it('takes the pin of that time, and none that was taken away', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { system: [system('old')] })
+    await ask(get(), key, { system: [system('new')] })
+    const then = await fork(key, { turn: 1, part: 1 })
+    expect(spoken((await get().readHistory(then))!.history.system)).to.deep.equal(['system:old'])
+    await get().deleteMessage({ ...key, turn: 2, part: 0 })
+    const now = await fork(key)
+    expect((await get().readHistory(now))!.history.system).to.deep.equal([])
+  })
+
+  it('refuses an id that is taken, and a message that is not there, superseded or open', async () => {
+    const key = await aSession(get())
+    await ask(get(), key)
+    await ask(get(), key, { replaces: 'last' })
+    await begun(get(), aBegin(key))
+    expect(await get().forkSession({ ...key, to: key.sessionId })).to.equal('taken')
+    for (const turn of [1, 3, 9]) {
+      const refused = await get().forkSession({ ...key, to: 'x', until: { turn, part: 0 } })
+      expect(refused, `turn ${turn}`).to.equal('no_message')
+    }
+    expect(await get().findSession({ ...key, sessionId: 'x' })).to.equal(undefined)
+  })
+}
+
+function restores(get: Get): void {
+  it('brings a deleted session back as it was, at another revision', async () => {
+    const key = await aSession(get(), { name: 'n' })
+    await ask(get(), key)
+    const before = (await get().readHistory(key))!.history.revision
+    await get().deleteSession(key)
+    expect(await get().restoreSession(key)).to.include({ id: key.sessionId, name: 'n', messageCount: 2 })
+    expect(await listed(get(), key)).to.have.length(2)
+    expect((await get().readHistory(key))!.history.revision).to.not.equal(before)
+  })
+
+  it('leaves one alone that is not deleted, and finds none that never was, has expired or is another’s', async () => {
+    const key = await aSession(get())
+    const before = (await get().readHistory(key))!.history.revision
+    expect(await get().restoreSession(key)).to.include({ id: key.sessionId })
+    expect((await get().readHistory(key))!.history.revision).to.equal(before)
+    await get().deleteSession(key)
+    expect(await get().restoreSession({ ...key, userId: 'other' })).to.equal(undefined)
+    expect(await get().restoreSession({ ...key, sessionId: 'never' })).to.equal(undefined)
+    const brief = await aSession(get(), { ttlSeconds: 1 })
+    await untilExpired(get(), brief)
+    expect(await get().restoreSession(brief)).to.equal(undefined)
+  })
+}
+
 function listsMessages(get: Get): void {
+  it('lists superseded answers when asked to', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { question: [user('q')] }, { answer: [assistant('worse')] })
+    await ask(get(), key, { question: [user('q')], replaces: 'last' }, { answer: [assistant('better')] })
+    const page = await get().listMessages({ ...key, superseded: true }, { limit: 9 })
+    expect(page!.data.map(({ status, message }) => `${status} ${String(message.content)}`)).to.deep.equal([
+      'superseded q',
+      'superseded worse',
+      'done q',
+      'done better',
+    ])
+    expect(await listed(get(), key)).to.deep.equal(['user:q', 'assistant:better'])
+  })
+
   it('pages in the prompt’s order, forth, back and from the end', async () => {
     const key = await aSession(get())
     for (let n = 0; n < 4; n++) await ask(get(), key)

@@ -71,7 +71,8 @@ describe('postgres', () => {
       const seen = [...new Set(host.statements)]
       expect(seen.length).to.be.greaterThan(20)
       const own = /^(begin|commit|rollback|select to_regprocedure|select version\(\))/i
-      const call = /u\.call->>'user', u\.call->>'session'|_v1"\(\$1, \$2, \$3::jsonb, \$4\)$/
+      const call =
+        /u\.call->>'user', u\.call->>'session'|_v1"\(\$1, \$2, \$3::jsonb, \$4\)$|p_user => \$1, p_session => \$2/
       const strangers = seen.filter(
         (text) => !own.test(text) && !call.test(text) && !/"?user_id"? (=|as|in)|\("?user_id"?/.test(text),
       )
