@@ -79,6 +79,13 @@ export class SessionNotFound extends TurnlogError {
   }
 }
 
+/** A message that is not in the session, or that nothing can be done with. */
+export class MessageNotFound extends TurnlogError {
+  constructor(message = 'The session has no such message.', param = 'message') {
+    super('message_not_found', 404, message, { param })
+  }
+}
+
 /** The id that a client chose is taken: by a session of the same user, live, deleted or expired. */
 export class SessionExists extends TurnlogError {
   constructor() {

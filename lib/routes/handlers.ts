@@ -5,7 +5,9 @@ import { mustBe } from '../model/rule.js'
 import type { Messages } from '../sessions/messages.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { highestTurn, type Turns } from '../sessions/turns.js'
-import { jsonResponse, type RouteResponse } from './problem.js'
+import { nameOf, param, present, type Handler, type Methods } from './call.js'
+import { createChangeHandlers } from './changes.js'
+import { jsonResponse } from './problem.js'
 import { readQuery } from './query.js'
 import { contextJson, messageJson, pageJson, sessionFields, sessionJson, turnJson } from './representation.js'
 import { createChecks } from './schemas.js'
@@ -14,23 +16,10 @@ import type { PathName } from './table.js'
 /** What the routes need of a Turnlog. */
 export interface RouteParts {
   readonly sessions: Sessions
-  readonly messages: Pick<Messages, 'list'>
+  readonly messages: Pick<Messages, 'list' | 'delete'>
   readonly turns: Turns
   readonly context: (request: ContextRequest) => Promise<Preview>
 }
-
-/** A request whose user and path are known. */
-export interface RouteCall {
-  readonly userId: string
-  readonly params: ReadonlyMap<string, string>
-  /** The raw query string, without its question mark. */
-  readonly query: string
-  /** The parsed JSON body; `undefined` when there is none. */
-  readonly body: () => Promise<unknown>
-}
-
-export type Handler = (call: RouteCall) => Promise<RouteResponse>
-export type Methods = Readonly<Partial<Record<string, Handler>>>
 
 /** What each path does, by method. */
 export function createHandlers({
@@ -68,11 +57,6 @@ export function createHandlers({
     return jsonResponse(200, { session_id: name.id, deleted: true })
   }
 
-  const clear: Handler = async (call) => {
-    if (!(await sessions.clear(nameOf(call)))) throw new SessionNotFound()
-    return await find(call)
-  }
-
   const listMessages: Handler = async (call) => {
     const asked = checks.messagePage(readQuery(call.query))
     const page = await messages.list({ userId: call.userId, sessionId: param(call, 'id'), ...asked })
@@ -97,21 +81,11 @@ export function createHandlers({
   return {
     sessions: { GET: list, POST: create },
     session: { GET: find, PUT: change, PATCH: change, DELETE: remove },
-    clear: { POST: clear },
+    ...createChangeHandlers(sessions, messages, checks),
     messages: { GET: listMessages },
     turn: { GET: findTurn },
     context: { POST: preview },
   }
-}
-
-const param = ({ params }: RouteCall, name: string): string => params.get(name) ?? ''
-
-const nameOf = (call: RouteCall) => ({ userId: call.userId, id: param(call, 'id') })
-
-/** Unknown, foreign, deleted and expired look the same. */
-function present<Found>(found: Found | undefined): Found {
-  if (found === undefined) throw new SessionNotFound()
-  return found
 }
 
 function turnNumber(given: string): number {

@@ -1,5 +1,6 @@
 import { MethodNotAllowed } from '../model/errors.js'
-import { createHandlers, type Methods, type RouteParts } from './handlers.js'
+import type { Methods } from './call.js'
+import { createHandlers, type RouteParts } from './handlers.js'
 import type { RouteResponse } from './problem.js'
 import { matchPath } from './table.js'
 

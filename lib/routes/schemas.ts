@@ -56,6 +56,12 @@ const messagePage = {
   ...sessionPage,
   before: cursor,
   order: { type: 'string', enum: ['asc', 'desc'], must: '"asc" or "desc"' },
+  include: { type: 'string', enum: ['superseded'], must: '"superseded"' },
+}
+
+const forkable = {
+  until: { type: 'string', must: 'the id of a message' },
+  session_name: { ...nullableText, nullable: false, must: nullableText.must.replace(', or null', '') },
 }
 
 /** Fields that are read and never written: a client that sends back what it got needs another repair than one that slipped. */
@@ -75,7 +81,14 @@ export interface Checks {
   readonly create: Check<SessionBody>
   readonly change: Check<SessionBody>
   readonly sessionPage: Check<Partial<PageRequest>>
-  readonly messagePage: Check<Partial<PageRequest>>
+  readonly messagePage: Check<Partial<PageRequest> & { readonly include?: 'superseded' }>
+  readonly fork: Check<ForkBody>
+}
+
+/** What a body may hold when a session is forked. */
+export interface ForkBody {
+  readonly until?: string
+  readonly session_name?: string
 }
 
 /** Compiles the schemas, once for each `createRoutes`. */
@@ -83,8 +96,8 @@ export function createChecks(): Checks {
   const ajv = new Ajv({ strict: true, verbose: true, messages: false })
   ajv.addVocabulary(['must'])
   ajv.addFormat('storable', (value: string) => !hasUnstorable(value))
-  const body = (properties: Record<string, SchemaObject>) =>
-    checkWith<SessionBody>(ajv.compile(objectOf(properties)), { whole: 'The body', kind: 'field' })
+  const body = <Body = SessionBody>(properties: Record<string, SchemaObject>) =>
+    checkWith<Body>(ajv.compile(objectOf(properties)), { whole: 'The body', kind: 'field' })
   const query = (properties: Record<string, SchemaObject>) =>
     checkWith<Partial<PageRequest>>(ajv.compile(objectOf(properties)), {
       whole: 'The query',
@@ -93,6 +106,7 @@ export function createChecks(): Checks {
   return {
     create: body({ session_id: sessionId, ...changeable }),
     change: body(changeable),
+    fork: body<ForkBody>(forkable),
     sessionPage: query(sessionPage),
     messagePage: query(messagePage),
   }

@@ -5,7 +5,10 @@ export const paths = {
   sessions: [],
   session: [':id'],
   clear: [':id', 'clear'],
+  restore: [':id', 'restore'],
+  fork: [':id', 'fork'],
   messages: [':id', 'messages'],
+  message: [':id', 'messages', ':message'],
   turn: [':id', 'turns', ':turn'],
   context: [':id', 'context'],
 } as const
@@ -62,5 +65,5 @@ const noSuchPath = (): TurnlogError =>
   new TurnlogError(
     'not_found',
     404,
-    'No such path. Known below a session: /clear, /context, /messages, /turns/{turn}.',
+    'No such path. Known below a session: /clear, /context, /fork, /messages, /messages/{message}, /restore, /turns/{turn}.',
   )

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 
-import { InvalidRequest, TurnlogError } from '../model/errors.js'
+import { InvalidRequest, MessageNotFound, TurnlogError } from '../model/errors.js'
 import { checkSessionId, checkUserId } from '../model/identity.js'
 import { isObject } from '../model/json.js'
-import type { HistoryMessage, ListedMessage, Message } from '../model/message.js'
+import { readMessageId, type HistoryMessage, type ListedMessage, type Message } from '../model/message.js'
 import type { Page } from '../model/page.js'
-import { checkFields, mustBe, nearest, show } from '../model/rule.js'
+import { checkFields, mustBe, nearest, oneOf, show } from '../model/rule.js'
 import type { SessionKey } from '../model/session.js'
 import type { Store } from '../store/store.js'
 import type { Format } from '../wire/format.js'
@@ -29,6 +29,15 @@ export interface ListMessages {
   readonly before?: string
   /** `asc` is the prompt's order, the default. */
   readonly order?: 'asc' | 'desc'
+  /** `superseded`: answers that were asked for again, and attempts that were repeated, are listed too. */
+  readonly include?: 'superseded'
+}
+
+export interface DeleteMessage {
+  readonly userId: UserId
+  readonly sessionId: string
+  /** The message's id, as it is listed. */
+  readonly message: string
 }
 
 export interface AppendMessages {
@@ -53,6 +62,11 @@ export interface Messages {
    * ones stay. `undefined` when the user has no such session.
    */
   append(given: AppendMessages): Promise<Appended | undefined>
+  /**
+   * Delete a message with its exchange: the user's question and everything that followed from it, superseded answers included. A pinned
+   * message goes alone. The rows are gone, and a late answer is refused. Throws `MessageNotFound`. False when there is no such session.
+   */
+  delete(given: DeleteMessage): Promise<boolean>
 }
 
 /** What `append` needs of the format in which messages are given: its name is stored with the turn. */
@@ -67,8 +81,10 @@ export function createMessages(store: Store, format: MessageFormat, limits?: Ses
   const pages = pageRules(bounds, ['limit', 'offset', 'after', 'before', 'order'])
   return {
     async list(given) {
-      checkFields(given, { userId: anything, sessionId: anything, ...pages }, invalid)
-      return await store.listMessages(sessionKey(given), pageRequest(given, bounds))
+      const include = oneOf('superseded')
+      checkFields(given, { userId: anything, sessionId: anything, include, ...pages }, invalid)
+      const asked = { ...sessionKey(given), ...(given.include === 'superseded' && { superseded: true }) }
+      return await store.listMessages(asked, pageRequest(given, bounds))
     },
 
     async append(given) {
@@ -86,6 +102,17 @@ export function createMessages(store: Store, format: MessageFormat, limits?: Ses
         numbers.push(number)
       }
       return { turns: numbers }
+    },
+
+    async delete(given) {
+      checkFields(given, { userId: anything, sessionId: anything, message: anything }, invalid)
+      const session = sessionKey(given)
+      const place = readMessageId(given.message)
+      const deleted = place
+        ? await store.deleteMessage({ ...session, ...place })
+        : (await store.findSession(session)) && false
+      if (deleted === false) throw new MessageNotFound()
+      return deleted ?? false
     },
   }
 }

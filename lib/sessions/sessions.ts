@@ -1,6 +1,7 @@
-import { InvalidRequest, SessionExists } from '../model/errors.js'
+import { InvalidRequest, MessageNotFound, SessionExists } from '../model/errors.js'
 import { checkSessionId, checkUserId, newSessionId } from '../model/identity.js'
 import { isObject, type JsonObject } from '../model/json.js'
+import { readMessageId } from '../model/message.js'
 import type { Page } from '../model/page.js'
 import { checkFields, integer, nullable, show, text, type Rule } from '../model/rule.js'
 import type { Session, SessionFields, SessionKey } from '../model/session.js'
@@ -44,6 +45,13 @@ export interface ListSessions {
   readonly after?: string
 }
 
+export interface ForkSession extends SessionName {
+  /** The id of the last message to take along, with all of its turn; everything when absent. */
+  readonly until?: string
+  /** The new session's name; that of the one it comes from when absent. */
+  readonly name?: string
+}
+
 /**
  * A user's sessions, in process. Every method throws `InvalidRequest` for a wrong or unknown argument, and
  * `HistoryUnavailable` when the store does not answer. Unknown, foreign, deleted and expired sessions look the same.
@@ -60,6 +68,13 @@ export interface Sessions {
   delete(session: SessionName): Promise<boolean>
   /** Everything said so far leaves the history and the listings. False when there is no such session. */
   clear(session: SessionName): Promise<boolean>
+  /** Bring a deleted session back as it was, until it is purged. `undefined` when there is none, or it has expired. */
+  restore(session: SessionName): Promise<Session | undefined>
+  /**
+   * Copy what is listed into a new session, up to and with the turn of a message. Numbers and message ids stay the same;
+   * idempotency keys do not come along. Throws `MessageNotFound`. `undefined` when there is no such session.
+   */
+  fork(session: ForkSession): Promise<Session | undefined>
 }
 
 /** What a new session has where its creator says nothing; the store's own defaults where these say nothing either. */
@@ -113,7 +128,31 @@ export function createSessions(
     async clear(given) {
       return await store.clearSession(nameOf(given))
     },
+
+    async restore(given) {
+      return await store.restoreSession(nameOf(given))
+    },
+
+    async fork(given) {
+      checkFields(given, { userId: anything, id: anything, until: anything, name: fields.name }, invalid)
+      return await forkOf(store, given)
+    },
   }
+}
+
+async function forkOf(store: Store, given: ForkSession): Promise<Session | undefined> {
+  const { name, until } = given
+  const place = until === undefined ? undefined : readMessageId(until)
+  if (until !== undefined && !place) throw new MessageNotFound(undefined, 'until')
+  const session = await store.forkSession({
+    ...sessionKey(given),
+    to: newSessionId(),
+    ...(name !== undefined && { name }),
+    ...(place && { until: place }),
+  })
+  if (session === 'no_message') throw new MessageNotFound(undefined, 'until')
+  if (session === 'taken') throw new SessionExists()
+  return session
 }
 
 const sessionKey = ({ userId, id }: SessionName): SessionKey => ({

@@ -16,6 +16,8 @@ const routes: readonly (readonly [string, string, object?])[] = [
   ['POST', '/{id}/clear'],
   ['GET', '/{id}/messages'],
   ['GET', '/{id}/messages?order=desc&limit=1'],
+  ['DELETE', '/{id}/messages/msg_1_0'],
+  ['POST', '/{id}/fork', { until: 'msg_1_0' }],
   ['GET', '/{id}/turns/1'],
   ['GET', '/{id}/turns/9'],
 ]

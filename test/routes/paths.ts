@@ -35,7 +35,7 @@ export function paths(stage: Stage): void {
       expect(reply.json).to.have.property('host')
     })
 
-    for (const path of ['/a/messages/1', '/a/turns', '/a/turns/1/more', '/a/clear/now']) {
+    for (const path of ['/a/messages/1/2', '/a/turns', '/a/turns/1/more', '/a/clear/now']) {
       it(`knows no ${path}`, async () => {
         const reply = await stage.call('GET', path, stage.as())
         expectError(reply, 404, 'not_found')

@@ -2,6 +2,7 @@ import { describeOver } from '../matrix.js'
 import { anything } from './anything.js'
 import { bodies } from './bodies.js'
 import { contexts } from './contexts.js'
+import { changes } from './changes.js'
 import { errors } from './errors.js'
 import type { Framework } from './framework.js'
 import { listings } from './listings.js'
@@ -21,6 +22,7 @@ export function sessionRoutesSuite(framework: Framework): void {
 
     sessions(stage)
     listings(stage)
+    changes(stage)
     paths(stage)
     bodies(stage)
     ownership(stage)
