@@ -8,27 +8,19 @@ export interface BodyOptions {
 
 /** A JSON or text body: the whole of it is one event, at its end. */
 export class BodyFraming implements Framing {
+  boundary = 0
+  overflow = false
   readonly #cap: number
   readonly #body = new Bytes()
-  #boundary = 0
-  #overflow = false
 
   constructor({ bytes = 16_777_216 }: BodyOptions = {}) {
     this.#cap = bytes
   }
 
-  get boundary(): number {
-    return this.#boundary
-  }
-
-  get overflow(): boolean {
-    return this.#overflow
-  }
-
   push(chunk: Uint8Array): readonly FramedEvent[] {
-    if (this.#overflow) return noEvents
-    this.#overflow = this.#body.length + chunk.length > this.#cap
-    if (this.#overflow) this.#body.clear()
+    if (this.overflow) return noEvents
+    this.overflow = this.#body.length + chunk.length > this.#cap
+    if (this.overflow) this.#body.clear()
     else this.#body.append(chunk)
     return noEvents
   }
@@ -36,7 +28,7 @@ export class BodyFraming implements Framing {
   flush(): readonly FramedEvent[] {
     const end = this.#body.length
     if (end === 0) return noEvents
-    this.#boundary = end
+    this.boundary = end
     return [{ data: withoutBom(this.#body.take()), start: 0, end }]
   }
 }

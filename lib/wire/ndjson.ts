@@ -10,26 +10,18 @@ export interface NdjsonOptions {
 
 /** Lines of JSON: each that is not blank is an event, the last one also without a line feed. */
 export class NdjsonFraming implements Framing {
+  boundary = 0
+  overflow = false
   readonly #eventBytes: number
   readonly #line = new Bytes()
   #fed = 0
-  #boundary = 0
-  #overflow = false
 
   constructor({ eventBytes = 1_048_576 }: NdjsonOptions = {}) {
     this.#eventBytes = eventBytes
   }
 
-  get boundary(): number {
-    return this.#boundary
-  }
-
-  get overflow(): boolean {
-    return this.#overflow
-  }
-
   push(chunk: Uint8Array): readonly FramedEvent[] {
-    if (this.#overflow) return noEvents
+    if (this.overflow) return noEvents
     const bytes = asBuffer(chunk)
     const events: FramedEvent[] = []
     let from = 0
@@ -51,16 +43,16 @@ export class NdjsonFraming implements Framing {
   }
 
   #read(end: number, events: FramedEvent[]): void {
-    const start = this.#boundary
-    this.#boundary = end
+    const start = this.boundary
+    this.boundary = end
     const line = this.#line.take()
     const data = (start === 0 ? withoutBom(line) : line).trim()
     if (data !== '') events.push({ data, start, end })
   }
 
   #outgrows(end: number): boolean {
-    if (end - this.#boundary <= this.#eventBytes) return false
-    this.#overflow = true
+    if (end - this.boundary <= this.#eventBytes) return false
+    this.overflow = true
     this.#line.clear()
     return true
   }

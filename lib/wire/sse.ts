@@ -15,6 +15,8 @@ export interface SseOptions {
  * official clients, an event that lacks its last blank line counts when the stream ends.
  */
 export class SseFraming implements Framing {
+  boundary = 0
+  overflow = false
   readonly #eventBytes: number
   /** A chunk may end inside a line; the rest is the next chunk's head. */
   readonly #line = new Bytes()
@@ -26,35 +28,25 @@ export class SseFraming implements Framing {
   /** A chunk may end between CR and LF; the LF is no line end of its own. */
   #endsInCr = false
   #fed = 0
-  #boundary = 0
-  #overflow = false
 
   constructor({ eventBytes = 1_048_576 }: SseOptions = {}) {
     this.#eventBytes = eventBytes
   }
 
-  get boundary(): number {
-    return this.#boundary
-  }
-
-  get overflow(): boolean {
-    return this.#overflow
-  }
-
   push(chunk: Uint8Array): readonly FramedEvent[] {
-    if (this.#overflow || chunk.length === 0) return noEvents
+    if (this.overflow || chunk.length === 0) return noEvents
     const bytes = asBuffer(chunk)
     const events: FramedEvent[] = []
     const rest = this.#readLines(bytes, this.#skipSplitLf(bytes), events)
     this.#fed += bytes.length
     this.#endsInCr = bytes[bytes.length - 1] === CR
-    if (this.#overflow || this.#outgrows(this.#fed)) return events
+    if (this.overflow || this.#outgrows(this.#fed)) return events
     if (rest < bytes.length) this.#line.append(bytes.subarray(rest))
     return events
   }
 
   flush(): readonly FramedEvent[] {
-    if (this.#overflow) return noEvents
+    if (this.overflow) return noEvents
     const events: FramedEvent[] = []
     if (this.#line.length > 0) this.#readLine(this.#unmarked(this.#line.take()), this.#fed, events)
     this.#dispatch(this.#fed, events)
@@ -63,7 +55,7 @@ export class SseFraming implements Framing {
 
   #skipSplitLf(bytes: Buffer): number {
     if (!this.#endsInCr || bytes[0] !== LF) return 0
-    if (this.#boundary === this.#fed) this.#boundary += 1
+    if (this.boundary === this.#fed) this.boundary += 1
     return 1
   }
 
@@ -94,7 +86,7 @@ export class SseFraming implements Framing {
   #readLine(line: string, end: number, events: FramedEvent[]): void {
     if (line === '') return this.#dispatch(end, events)
     if (line.startsWith(':')) {
-      if (!this.#begun) this.#boundary = end
+      if (!this.#begun) this.boundary = end
       return
     }
     this.#begun = true
@@ -110,8 +102,8 @@ export class SseFraming implements Framing {
   }
 
   #dispatch(end: number, events: FramedEvent[]): void {
-    const [start, data, event] = [this.#boundary, this.#data, this.#event]
-    this.#boundary = end
+    const [start, data, event] = [this.boundary, this.#data, this.#event]
+    this.boundary = end
     this.#begun = false
     this.#data = undefined
     this.#event = undefined
@@ -120,8 +112,8 @@ export class SseFraming implements Framing {
   }
 
   #outgrows(end: number): boolean {
-    if (end - this.#boundary <= this.#eventBytes) return false
-    this.#overflow = true
+    if (end - this.boundary <= this.#eventBytes) return false
+    this.overflow = true
     this.#line.clear()
     this.#data = undefined
     return true

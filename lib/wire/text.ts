@@ -5,15 +5,11 @@ import { noEvents, type FramedEvent, type Framing } from './framing.js'
 
 /** Plain text as it comes: every piece is an event, so that a text that breaks off keeps what was said. */
 export class TextFraming implements Framing {
-  readonly #decoder = new StringDecoder('utf8')
+  boundary = 0
   readonly overflow = false
+  readonly #decoder = new StringDecoder('utf8')
   #fed = 0
-  #boundary = 0
   #isFirst = true
-
-  get boundary(): number {
-    return this.#boundary
-  }
 
   push(chunk: Uint8Array): readonly FramedEvent[] {
     this.#fed += chunk.length
@@ -28,8 +24,8 @@ export class TextFraming implements Framing {
   #event(text: string): readonly FramedEvent[] {
     const data = this.#isFirst ? withoutBom(text) : text
     if (text !== '') this.#isFirst = false
-    const start = this.#boundary
-    this.#boundary = this.#fed
+    const start = this.boundary
+    this.boundary = this.#fed
     return data === '' ? noEvents : [{ data, start, end: this.#fed }]
   }
 }
