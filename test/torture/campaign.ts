@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Clients, insist, userOf, type Operation } from './clients.js'
 import { Cluster } from './cluster.js'
 import { judge, type OnFaulty, type Verdict } from './judge.js'
-import { failover, faultNames, faults } from './nemesis.js'
+import { failover, faultNames, faults, type FaultName } from './nemesis.js'
 
 export interface CampaignOptions {
   readonly name: string
@@ -12,6 +12,8 @@ export interface CampaignOptions {
   readonly clients: number
   /** How often each fault comes. */
   readonly rounds: number
+  /** The faults; all of them when absent. */
+  readonly faults?: readonly FaultName[]
   readonly onEvent?: (text: string) => void
   /** Told of each session that something is wrong with. */
   readonly onFaulty?: OnFaulty
@@ -80,8 +82,8 @@ class Campaign {
 
   /** One fault after the other, spread over the turns; the failover last. */
   async #torment(): Promise<void> {
-    const { rounds, turns } = this.options
-    const plan = Array.from({ length: rounds }, () => shuffled(faultNames)).flat()
+    const { rounds, turns, faults: names = faultNames } = this.options
+    const plan = Array.from({ length: rounds }, () => shuffled(names)).flat()
     for (const [index, name] of plan.entries()) {
       await this.#until((turns * (index + 1)) / (plan.length + 2))
       await this.#inflict(name, () => faults[name](this.cluster))
@@ -128,6 +130,7 @@ class Campaign {
       session,
       question: `question ${id}`,
       stream: Math.random() < 0.5,
+      pipes: Math.random() < 0.1,
       ...(Math.random() < 0.6 && { key: `key ${id}` }),
       ...(chance < 0.01 && { discards: true }),
       ...(chance > 0.98 && { leaveAfterMs: 1 + Math.floor(Math.random() * 40) }),

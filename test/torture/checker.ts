@@ -129,9 +129,10 @@ function repetitionFaults({ state, attempts, prompts, changes }: Known): string[
 
 /** Once a key's answer is known to its client, the provider is not asked again. */
 function chargeFaults(same: readonly Attempt[], prompts: readonly Prompt[]): string[] {
+  const asked = prompts.filter(({ between }) => !between)
   const answeredAt = Math.min(...acknowledged(same).map(({ endedAt }) => endedAt))
   return same
-    .filter(({ id, sentAt }) => sentAt > answeredAt && prompts.some(({ attempt }) => attempt === id))
+    .filter(({ id, sentAt }) => sentAt > answeredAt && asked.some(({ attempt }) => attempt === id))
     .map(({ question }) => `charged: ${question} was answered before and asked again`)
 }
 

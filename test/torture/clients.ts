@@ -12,10 +12,16 @@ export interface Operation {
   readonly key?: string
   readonly stream?: boolean
   readonly discards?: boolean
+  /** The handler pipes its JSON, so that no header can say any more whether it was stored. */
+  readonly pipes?: boolean
   /** Go away after so many milliseconds. */
   readonly leaveAfterMs?: number
   /** What the provider is to do, as its header. */
   readonly script?: string
+  /** `leaves` goes away in the middle of the answer; `slow` takes a byte a second for a while, then the rest. */
+  readonly reader?: 'leaves' | 'slow'
+  /** How long the client waits, in milliseconds. */
+  readonly longestMs?: number
   /** Further headers. */
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -61,17 +67,19 @@ export class Clients {
   }
 
   #post(url: string, operation: Operation, id: string): Promise<Reply | undefined> {
-    const { session, question, key, stream, discards, script, headers, leaveAfterMs } = operation
+    const { session, question, key, stream, discards, pipes, script, headers, reader } = operation
     const body = { session_id: session, model: 'm', messages: [{ role: 'user', content: question }], stream }
     return this.send(url, 'POST', '/v1/chat/completions', {
       body,
-      leaveAfterMs,
+      reader,
+      longestMs: operation.leaveAfterMs ?? operation.longestMs,
       headers: {
         'x-user': userOf(session),
         'x-attempt': id,
         ...(key !== undefined && { 'idempotency-key': key }),
         ...(discards && { 'x-discard': '1' }),
         ...(script !== undefined && { 'x-script': script }),
+        ...(pipes !== true && !stream && { 'x-whole': '1' }),
         ...headers,
       },
     })
@@ -96,12 +104,7 @@ export class Clients {
   }
 
   /** `undefined` when no head came. */
-  send(
-    url: string,
-    method: string,
-    path: string,
-    options: { body?: object; headers: Record<string, string>; leaveAfterMs?: number | undefined },
-  ): Promise<Reply | undefined> {
+  send(url: string, method: string, path: string, options: RequestOptions): Promise<Reply | undefined> {
     this.requests++
     const body = options.body === undefined ? undefined : JSON.stringify(options.body)
     const headers = {
@@ -111,29 +114,54 @@ export class Clients {
         'content-length': String(Buffer.byteLength(body)),
       }),
     }
-    const signal = AbortSignal.timeout(options.leaveAfterMs ?? longestMs)
+    const signal = AbortSignal.timeout(options.longestMs ?? longestMs)
     return new Promise((resolve) => {
       const request = httpRequest(url + path, { method, headers, agent: this.#agent, signal }, (response) => {
-        void readReply(response).then(resolve)
+        void readReply(response, options.reader).then(resolve)
       })
       request.on('error', () => resolve(undefined))
       request.end(body)
     })
   }
 
+  /** Close what is kept open for later requests. */
   end(): void {
     this.#agent.destroy()
   }
 }
 
-async function readReply(response: IncomingMessage): Promise<Reply> {
+interface RequestOptions {
+  readonly body?: object
+  readonly headers: Record<string, string>
+  readonly longestMs?: number | undefined
+  readonly reader?: Operation['reader']
+}
+
+async function readReply(response: IncomingMessage, reader: Operation['reader']): Promise<Reply> {
   let body = ''
+  let chunks = 0
   try {
-    for await (const chunk of response.setEncoding('utf8')) body += chunk as string
+    if (reader === 'slow') body = await sip(response.setEncoding('utf8'))
+    for await (const chunk of response.setEncoding('utf8')) {
+      body += chunk as string
+      if (reader === 'leaves' && ++chunks === 3) break
+    }
   } catch {
     // Cut off: what came is kept.
   }
   return { status: response.statusCode ?? 0, headers: response.headers, body, isWhole: response.complete }
+}
+
+const slowSeconds = 15
+
+/** The first bytes, one a second: the server's buffers fill up meanwhile. */
+async function sip(response: IncomingMessage): Promise<string> {
+  let sipped = ''
+  for (let second = 0; second < slowSeconds; second++) {
+    await sleep(1000)
+    sipped += (response.read(1) as string | null) ?? ''
+  }
+  return sipped
 }
 
 type Outcome = Pick<Attempt, 'outcome' | 'turn' | 'answer' | 'replayed' | 'status'>

@@ -23,6 +23,16 @@ interface Seat {
   host: Worker | undefined
 }
 
+export interface ClusterOptions {
+  readonly servers: number
+  readonly replica?: boolean
+  /** The servers kill themselves where a request asks for it. */
+  readonly crashes?: boolean
+  readonly maxMemoryBytes?: number
+  /** Options of Node for the servers. */
+  readonly execArgv?: readonly string[]
+}
+
 /** Server processes, each behind a network of its own, on one Postgres with a replica and one Redis, before one provider. */
 export class Cluster {
   /** When the replica took over, and what it and the old primary held then. */
@@ -34,9 +44,11 @@ export class Cluster {
     readonly provider: Worker,
     readonly seats: readonly Seat[],
     private readonly standby: { readonly replica: Service; readonly proxy: Proxy } | undefined,
+    private readonly options: ClusterOptions,
   ) {}
 
-  static async start({ servers, replica }: { servers: number; replica: boolean }): Promise<Cluster> {
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const { servers, replica = false } = options
     const [primary, redis, provider] = await Promise.all([
       startPostgres({ settings: durable }),
       startRedis(),
@@ -46,7 +58,7 @@ export class Cluster {
     const standby = replica ? await startStandby(primary) : undefined
     const proxies = await Promise.all(Array.from({ length: servers }, () => startProxy(primary.url)))
     const seats = proxies.map((proxy): Seat => ({ proxy, host: undefined }))
-    const cluster = new Cluster(primary, redis, provider, seats, standby)
+    const cluster = new Cluster(primary, redis, provider, seats, standby, options)
     await Promise.all(seats.map((_, index) => cluster.startServer(index)))
     return cluster
   }
@@ -57,13 +69,23 @@ export class Cluster {
     return running[Math.floor(Math.random() * running.length)] ?? 'http://127.0.0.1:9'
   }
 
+  urlOf(index: number): string {
+    return this.seats[index]?.host?.url ?? 'http://127.0.0.1:9'
+  }
+
   async startServer(index: number): Promise<Worker> {
     const seat = this.seats[index]!
-    seat.host = await startHost({
-      database: seat.proxy.url,
-      redis: this.redis.url,
-      provider: this.provider.url,
-    })
+    const { crashes = false, maxMemoryBytes, execArgv } = this.options
+    seat.host = await startHost(
+      {
+        database: seat.proxy.url,
+        redis: this.redis.url,
+        provider: this.provider.url,
+        crashes,
+        ...(maxMemoryBytes !== undefined && { maxMemoryBytes }),
+      },
+      execArgv,
+    )
     return seat.host
   }
 

@@ -7,17 +7,33 @@ import express, { type Request, type Response } from 'express'
 
 import { createTurnlog } from '../../lib/index.js'
 import { remember, sessionRoutes } from '../../middleware/express.js'
-import type { HostTask } from './host.js'
+import { arm, pass, watchCache, watchDatabase } from './crashing.js'
+import type { HostTask, Measure } from './host.js'
 
 const task = JSON.parse(process.argv[2]!) as HostTask
-const turnlog = createTurnlog({ database: task.database, redis: task.redis, onFault: () => undefined })
+const turnlog = createTurnlog({
+  database: task.database,
+  redis: task.redis,
+  maxMemoryBytes: task.maxMemoryBytes,
+  onFault: () => undefined,
+})
 const agent = new Agent({ keepAlive: true, maxSockets: 2000 })
 const provider = new URL(task.provider)
+if (task.crashes) {
+  watchDatabase()
+  watchCache()
+}
+
 const userId = (req: Request): string | undefined => req.get('x-user')
 
 const app = express()
 app.disable('x-powered-by')
+if (task.crashes) app.use(arm)
 app.use(express.json({ limit: '10mb' }))
+app.use((_req, _res, next) => {
+  pass('its body is parsed')
+  next()
+})
 app.post(
   '/v1/chat/completions',
   remember(turnlog, { userId, autoCreate: true }),
@@ -26,6 +42,7 @@ app.post(
 app.use('/chat/sessions', sessionRoutes(turnlog, { userId }))
 
 async function forward(req: Request, res: Response): Promise<void> {
+  pass('the handler is called')
   if (req.get('x-discard') !== undefined) {
     await req.turnlog?.discard()
     return void res.json({ discarded: true })
@@ -33,12 +50,26 @@ async function forward(req: Request, res: Response): Promise<void> {
   const answer = await ask(req).catch(() => undefined)
   if (!answer)
     return void (res.headersSent || res.destroyed || res.status(502).json({ error: 'no provider' }))
+  pass('the provider answers')
+  answer.once('data', () => pass('the first bytes come'))
+  answer.once('end', () => pass('the provider has ended'))
   res.status(answer.statusCode ?? 502)
   for (const name of ['content-type', 'content-length']) {
     const value = answer.headers[name]
     if (typeof value === 'string') res.setHeader(name, value)
   }
+  if (req.get('x-whole') !== undefined) {
+    const whole = await readWhole(answer).catch(() => undefined)
+    return void (whole ? res.send(whole) : res.destroy())
+  }
   await pipeline(answer, res).catch(() => undefined)
+}
+
+/** As a handler does that waits for its SDK's object: only then a header can still say what became of the answer. */
+async function readWhole(answer: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of answer) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks)
 }
 
 function ask(req: Request): Promise<IncomingMessage> {
@@ -65,18 +96,17 @@ function ask(req: Request): Promise<IncomingMessage> {
       resolve,
     )
       .on('error', reject)
+      .on('finish', () => pass('the provider is asked'))
       .end(body)
   })
 }
 
-interface Measure {
-  readonly heapUsed: number
-  readonly handles: readonly string[]
-}
-
 function measure(): Measure {
-  globalThis.gc?.()
-  return { heapUsed: process.memoryUsage().heapUsed, handles: process.getActiveResourcesInfo() }
+  if (!globalThis.gc) throw new Error('Run with --expose-gc to be measured.')
+  globalThis.gc()
+  const resources: Record<string, number> = {}
+  for (const kind of process.getActiveResourcesInfo()) resources[kind] = (resources[kind] ?? 0) + 1
+  return { heapBytes: process.memoryUsage().heapUsed, resources }
 }
 
 const server = app.listen(0, '127.0.0.1', () =>

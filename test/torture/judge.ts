@@ -12,6 +12,8 @@ export interface Verdict {
   readonly lostInFailover: number
   /** Finished turns that the database holds. */
   readonly done: number
+  readonly sessions: number
+  readonly states: ReadonlyMap<string, SessionState>
 }
 
 /** Told of each session that something is wrong with. */
@@ -48,7 +50,14 @@ export async function judge(cluster: Cluster, clients: Clients, onFaulty?: OnFau
     if (found.faults.length > 0) onFaulty?.(record, found.faults)
     return found.faults
   })
-  return { faults, prompts: prompts.length, lostInFailover, done: countDone(states) }
+  return {
+    faults,
+    prompts: prompts.length,
+    lostInFailover,
+    done: countDone(states),
+    sessions: names.length,
+    states,
+  }
 }
 
 function faultsIn(

@@ -69,18 +69,28 @@ async function answerStream(
   response: ServerResponse,
   content: string,
   number: number,
-  { pieces = 3, pauseMs = 0 }: Script,
+  { pieces = 3, pauseMs = 0, together }: Script,
   breaks: boolean,
 ): Promise<void> {
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   const size = Math.ceil(content.length / pieces)
   for (let place = 0; place < content.length; place += size) {
     const isWritten = response.write(eventOf(number, { content: content.slice(place, place + size) }, null))
+    if (place === 0 && together !== undefined) await meet(together)
     if (pauseMs > 0) await sleep(pauseMs)
     if (!isWritten && !(await drained(response))) return
     if (breaks && place > 0) return void response.destroy()
   }
   response.end(`${eventOf(number, {}, 'stop')}data: [DONE]\n\n`)
+}
+
+const meeting: (() => void)[] = []
+
+/** Wait until so many are here. */
+async function meet(count: number): Promise<void> {
+  const isHere = new Promise<void>((resolve) => meeting.push(resolve))
+  if (meeting.length >= count) for (const leave of meeting.splice(0)) leave()
+  await Promise.race([isHere, sleep(90_000, undefined, { ref: false })])
 }
 
 const drained = (response: ServerResponse): Promise<boolean> =>

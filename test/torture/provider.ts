@@ -18,6 +18,8 @@ export interface Script {
   /** Events that carry them. */
   readonly pieces?: number
   readonly pauseMs?: number
+  /** So many streams wait for each other after their first event. */
+  readonly together?: number
 }
 
 export const startProvider = (task: ProviderTask): Promise<Worker> => startWorker('provider-main.ts', task)
