@@ -221,6 +221,20 @@ describe('torture: the checker', () => {
       expect(limited(2, [...exchange(1), ...exchange(2)])).to.deep.equal(['long'])
     })
 
+    it('lets the front be shorter by turns that came after a begin that was repeated', () => {
+      const history = [...exchange(1), ...exchange(2), ...exchange(3)]
+      const late = aPrompt(4, history.slice(2), { at: 9 * second })
+      const record = (later: Prompt): string[] =>
+        broken({
+          attempts: [...good.attempts, anAttempt(4), anAttempt(5)],
+          prompts: [...good.prompts, late, later],
+          state: { ...aState([1, 2, 3, 4, 5].map((turn) => aTurn(turn))), limit: 6 },
+        })
+      const fifth = aPrompt(5, [...history.slice(2), ...exchange(4)])
+      expect(record({ ...fifth, at: 5 * second })).to.deep.equal([])
+      expect(record({ ...fifth, at: 10 * second })).to.deep.equal(['missing'])
+    })
+
     it('lets a turn be missing that was acknowledged after the prompt was asked for', () => {
       const slow = anAttempt(1, { endedAt: 9 * second })
       expect(

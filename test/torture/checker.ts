@@ -208,10 +208,7 @@ function promptFaults(record: Known, prompt: Prompt): string[] {
   const history = prompt.messages.slice(0, -1)
   const found = new Matching(record, prompt, attempt).run(history)
   if (typeof found === 'string') return [...faults, `${found}, in ${name}`]
-  return [
-    ...faults,
-    ...windowFaults(record, attempt, found, history.length).map((fault) => `${fault}, in ${name}`),
-  ]
+  return [...faults, ...windowFaults(record, prompt, attempt, found).map((fault) => `${fault}, in ${name}`)]
 }
 
 /** Finds the turns that a prompt is made of. */
@@ -290,11 +287,12 @@ const wasToldBefore = ({ outcome, endedAt }: Attempt, { sentAt }: Attempt): bool
 
 /** Nothing that was acknowledged before is missing, but for the front that the limit cuts off. */
 function windowFaults(
-  { attempts, changes, state }: Known,
+  { attempts, changes, state, prompts }: Known,
+  prompt: Prompt,
   asking: Attempt,
   found: readonly number[],
-  size: number,
 ): string[] {
+  const size = prompt.messages.length - 1
   const oldest = found[0] ?? Infinity
   const present = new Set(found)
   const missing = acknowledged(attempts).filter(
@@ -305,7 +303,9 @@ function windowFaults(
   )
   const inside = missing.filter(({ turn }) => turn! > oldest)
   const faults = inside.map(({ turn }) => `missing: turn ${turn} was acknowledged before`)
-  if (missing.length > inside.length && size + 2 <= state.limit)
+  // A begin that was repeated may have read turns that came after it, and left those out again.
+  const later = prompts.filter(({ turn, at }) => turn > prompt.turn && at < prompt.at).length
+  if (missing.length > inside.length && size + 2 * (later + 1) <= state.limit)
     faults.push(
       `missing: ${size} messages of at most ${state.limit}, and turns before ${oldest} are left out`,
     )

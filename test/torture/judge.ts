@@ -1,3 +1,7 @@
+import { writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
 import { faultsOf } from './checker.js'
 import { insist, userOf, type Clients } from './clients.js'
 import type { Cluster } from './cluster.js'
@@ -18,6 +22,13 @@ export interface Verdict {
 
 /** Told of each session that something is wrong with. */
 export type OnFaulty = (record: SessionRecord, faults: readonly string[]) => void
+
+/** All that is known of a session that something is wrong with, where a person can read it. */
+export function keepRecord(record: SessionRecord, faults: readonly string[]): void {
+  const path = join(tmpdir(), `turnlog-torture-${record.session}.json`)
+  writeFileSync(path, JSON.stringify({ faults, record }, null, 1))
+  console.log(`${faults.join('\n')}\n  ${path}`)
+}
 
 /** Ask every session once more, list it, end the servers, and compare what everybody knows. */
 export async function judge(cluster: Cluster, clients: Clients, onFaulty?: OnFaulty): Promise<Verdict> {
