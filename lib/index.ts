@@ -34,6 +34,7 @@ export {
 export type { Trim } from './window/window.js'
 export type { FramingName } from './wire/framing.js'
 export { hostFormat, type HostEvent, type HostFormatOptions, type HostQuestion } from './wire/host.js'
+export { anthropicMessages } from './wire/anthropic.js'
 export { openaiChat } from './wire/openai.js'
 export type {
   Answer,
