@@ -83,12 +83,12 @@ describe('among the middleware of real servers', () => {
     passport.initialize() as RequestHandler,
     login,
     morgan('tiny', { stream: { write: log } }) as RequestHandler,
-    pinoHttp({ logger: pino({ level: 'info' }, { write: log }) }) as unknown as RequestHandler,
+    pinoHttp({ logger: pino({ level: 'info' }, { write: log }) }),
     rateLimit({ limit: 100 }) as RequestHandler,
   ]
   const startExpress = async (outside: RequestHandler[], inside: RequestHandler[]): Promise<void> => {
     const app = express()
-    const userId = (req: Request) => (req.user as { id?: string } | undefined)?.id
+    const userId = (req: Request) => Reflect.get(req.user ?? {}, 'id') as string | undefined
     app.use(...outside, express.json(), overExpress.chatHistory(core.turnlog, { userId }))
     if (inside.length > 0) app.use(...inside)
     app.post('/v1/chat/completions', async (_req, res) => {
