@@ -43,7 +43,8 @@ export interface Turnlog {
   ready(options?: { readonly models?: readonly string[] }): Promise<void>
   /**
    * Begin no more turns, give running ones `drainMs` (default 10,000) to finish, keep the others as interrupted, store what was
-   * deferred and end our own connections. Repeated calls wait for the first.
+   * deferred and end our own connections: within 2 s after the drain, whatever the store does. What could not be stored is told
+   * to `onFault`. Repeated calls wait for the first.
    */
   close(options?: { readonly drainMs?: number }): Promise<void>
 }
@@ -94,12 +95,17 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
     const late = sleep(drainMs, undefined, { signal: drained.signal }).catch(() => undefined)
     await Promise.race([begun.then(() => Promise.all([...beginning.open].map((turn) => turn.ended))), late])
     drained.abort()
+    await within(longestFlushMs, keepTheRest(begun))
+    ending.deferred.giveUp()
+    await within(longestEndMs, Promise.all([cache.close(), store.close()]))
+  }
+
+  /** What still runs is interrupted with what was said, and what was deferred is tried once more. */
+  async function keepTheRest(begun: Promise<void>): Promise<void> {
     await begun
     const reason = new TurnlogError('closing', 503, 'The server is shutting down.')
     await Promise.all([...beginning.open].map((turn) => turn.abandon(reason)))
     await ending.deferred.close()
-    await cache.close()
-    await store.close()
   }
 
   return {
@@ -120,6 +126,16 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
       ])),
     close: ({ drainMs = defaultDrainMs } = {}) => (closing ??= shutDown(drainMs)),
   }
+}
+
+/** After the drain, `close` takes no longer than these two, whatever the store does: 2 s in all. */
+const longestFlushMs = 1_500
+const longestEndMs = 500
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const done = new AbortController()
+  const late = sleep(ms, undefined, { signal: done.signal }).catch(() => undefined)
+  await Promise.race([work, late]).finally(() => done.abort())
 }
 
 type Options = ReturnType<typeof turnlogOptions>

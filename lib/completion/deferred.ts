@@ -22,7 +22,8 @@ export interface DeferredOptions {
 export class DeferredAnswers {
   readonly #waiting = new Set<CompleteCall>()
   readonly #stop = new AbortController()
-  #running: Promise<void> | undefined
+  #running = false
+  #closed = false
 
   constructor(
     private readonly store: Store,
@@ -35,12 +36,13 @@ export class DeferredAnswers {
 
   /** False when the queue is full: the answer is given up. */
   add(call: CompleteCall): boolean {
-    if (this.#waiting.size >= this.options.capacity) {
-      this.options.onGivenUp(call, new Error('The queue of deferred answers is full.'))
+    if (this.#closed || this.#waiting.size >= this.options.capacity) {
+      const why = this.#closed ? 'has closed' : 'is full'
+      this.options.onGivenUp(call, new Error(`The queue of deferred answers ${why}.`))
       return false
     }
     this.#waiting.add(call)
-    this.#running ??= this.#run().finally(() => (this.#running = undefined))
+    if (!this.#running) void this.#run()
     return true
   }
 
@@ -55,22 +57,32 @@ export class DeferredAnswers {
   /** Try everything once more, then give up what still fails. */
   async close(): Promise<void> {
     this.#stop.abort()
-    await this.#running
-    for (const call of this.#waiting) {
-      await this.#store(call).catch((error: unknown) => {
-        this.#waiting.delete(call)
-        this.options.onGivenUp(call, error)
-      })
-    }
+    const tries = [...this.#waiting].map((call) =>
+      this.#store(call).catch((error: unknown) => this.#giveUp(call, error)),
+    )
+    await Promise.all(tries)
+  }
+
+  /** Nothing is taken any more; what waits is given up, and said so. */
+  giveUp(): void {
+    this.#stop.abort()
+    this.#closed = true
+    for (const call of this.#waiting) this.#giveUp(call, new Error('The store was away until the end.'))
+  }
+
+  #giveUp(call: CompleteCall, error: unknown): void {
+    if (this.#waiting.delete(call)) this.options.onGivenUp(call, error)
   }
 
   async #run(): Promise<void> {
+    this.#running = true
     let pauseMs = firstPauseMs
     while (this.#waiting.size > 0 && !this.#stop.signal.aborted) {
       await sleep(pauseMs, undefined, { ref: false, signal: this.#stop.signal }).catch(() => undefined)
       const stored = await this.#storeAll()
       pauseMs = stored ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs)
     }
+    this.#running = false
   }
 
   async #storeAll(): Promise<boolean> {
@@ -92,7 +104,7 @@ export class DeferredAnswers {
     } catch (error) {
       // What the store cannot hold would fail each time, and stop its session.
       if (!(error instanceof InvalidRequest)) throw error
-      if (this.#waiting.delete(call)) this.options.onGivenUp(call, error)
+      this.#giveUp(call, error)
     }
   }
 }
