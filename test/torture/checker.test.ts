@@ -270,6 +270,15 @@ describe('torture: the checker', () => {
       expect(broken({ prompts: prompts(aPrompt(3, exchange(7))) })).to.include('foreign')
     })
 
+    it('refuses one whose question is not stored', () => {
+      const dead = anAttempt(4, { outcome: 'unknown' })
+      const asked = aPrompt(4, [...exchange(1), ...exchange(2), ...exchange(3)])
+      const record = { attempts: [...good.attempts, dead], prompts: [...good.prompts, asked] }
+      expect(broken(record)).to.deep.equal(['unstored'])
+      const open = aTurn(4, { status: 'open', answer: [] })
+      expect(broken({ ...record, state: aState([...good.state!.turns, open]) })).to.deep.equal([])
+    })
+
     it('refuses one that does not end in the question, or comes twice', () => {
       expect(
         broken({ prompts: prompts(aPrompt(3, [], { messages: [...exchange(1), ...exchange(2)] })) }),

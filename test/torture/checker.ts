@@ -16,6 +16,7 @@ export function faultsOf(record: SessionRecord): string[] {
   const faults = [
     ...numberFaults(known),
     ...originFaults(known),
+    ...questionFaults(known),
     ...acknowledgementFaults(known),
     ...repetitionFaults(known),
     ...orderFaults(known),
@@ -75,6 +76,14 @@ function originFaults({ state, attempts, prompts }: Known): string[] {
     if (status === 'failed' && said) faults.push(`dishonest: turn ${turn} failed and has an answer`)
     return faults
   })
+}
+
+/** What reached the provider had been stored before, as the question of its turn. */
+function questionFaults({ state, prompts }: Known): string[] {
+  const questions = new Map(state.turns.map(({ turn, question }) => [turn, question[0]?.[1]]))
+  return prompts
+    .filter(({ between, turn, messages }) => !between && questions.get(turn) !== messages.at(-1)?.[1])
+    .map(({ turn }) => `unstored: the provider was asked for turn ${turn}, whose question is not there`)
 }
 
 const acknowledged = (attempts: readonly Attempt[]): Attempt[] =>
