@@ -1,6 +1,6 @@
 import type { Format } from '../lib/index.js'
 import { Misconfigured } from '../lib/model/errors.js'
-import { checkFields, oneOf, type Fault, type Rule } from '../lib/model/rule.js'
+import { aFunction, checkFields, oneOf, yesOrNo, type Fault, type Rule } from '../lib/model/rule.js'
 import { sessionIdRule, type SessionIdSource } from './session-id.js'
 import type { UserIdOf } from './user.js'
 
@@ -28,8 +28,6 @@ export interface RememberOptions<Request> extends AdapterOptions<Request> {
   readonly onUnavailable?: 'fail' | 'bypass'
 }
 
-const aFunction: Rule = { must: 'a function', holds: (value) => typeof value === 'function' }
-
 export const adapterRules: Readonly<Record<keyof AdapterOptions<unknown>, Rule>> = {
   userId: aFunction,
   onError: oneOf('respond', 'next'),
@@ -40,7 +38,7 @@ const rememberRules: Readonly<Record<keyof RememberOptions<unknown>, Rule>> = {
   sessionId: sessionIdRule,
   skip: aFunction,
   format: { must: 'a Format', holds: (value) => typeof (value as Format | null)?.reader === 'function' },
-  autoCreate: { must: 'true or false', holds: (value) => typeof value === 'boolean' },
+  autoCreate: yesOrNo,
   onDisconnect: oneOf('abort', 'finish'),
   onUnavailable: oneOf('fail', 'bypass'),
 }

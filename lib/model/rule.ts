@@ -25,6 +25,13 @@ export const oneOf = (...values: readonly string[]): Rule => ({
   holds: (value) => typeof value === 'string' && values.includes(value),
 })
 
+export const aFunction: Rule = { must: 'a function', holds: (value) => typeof value === 'function' }
+
+export const yesOrNo: Rule = { must: 'true or false', holds: (value) => typeof value === 'boolean' }
+
+/** A known field whose value is checked elsewhere. */
+export const anything: Rule = { must: 'given', holds: () => true }
+
 export const nullable = (rule: Rule): Rule => ({
   must: `${rule.must}, or null`,
   holds: (value) => value === null || rule.holds(value),

@@ -1,7 +1,7 @@
 import { InvalidRequest, Misconfigured } from '../model/errors.js'
 import { isObject, parseJson, type JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
-import { checkFields, oneOf, type Rule } from '../model/rule.js'
+import { aFunction, checkFields, oneOf, yesOrNo, type Rule } from '../model/rule.js'
 import type { FinishedTurn } from '../model/turn.js'
 import type {
   Answer,
@@ -58,15 +58,13 @@ export interface HostFormatOptions<Data> {
   readonly replay?: (answer: string, stream: boolean) => Replay
 }
 
-const aFunction: Rule = { must: 'a function', holds: (value) => typeof value === 'function' }
-
 const rules: Readonly<Record<keyof HostFormatOptions<unknown>, Rule>> = {
   name: { must: 'a name', holds: (value) => typeof value === 'string' && /^[\w.-]{1,64}$/.test(value) },
   read: aFunction,
   inject: { must: 'false or a function', holds: (value) => value === false || typeof value === 'function' },
   framing: oneOf('sse', 'ndjson', 'json', 'text'),
   event: aFunction,
-  mustEnd: { must: 'true or false', holds: (value) => typeof value === 'boolean' },
+  mustEnd: yesOrNo,
   replay: aFunction,
 }
 
