@@ -23,8 +23,7 @@ export function createChangeHandlers(
   const fork: Handler = async (call) => {
     const sent = await call.body()
     const { until, session_name: name } = checks.fork(sent === undefined ? {} : sent)
-    const fields = { ...(until !== undefined && { until }), ...(name !== undefined && { name }) }
-    return jsonResponse(201, sessionJson(present(await sessions.fork({ ...nameOf(call), ...fields }))))
+    return jsonResponse(201, sessionJson(present(await sessions.fork({ ...nameOf(call), until, name }))))
   }
 
   const removeMessage: Handler = async (call) => {

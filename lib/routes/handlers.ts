@@ -33,8 +33,7 @@ export function createHandlers({
   const create: Handler = async ({ userId, body }) => {
     const sent = await body()
     const given = checks.create(sent === undefined ? {} : sent)
-    const id = given.session_id
-    const fields = { userId, ...(id !== undefined && { id }), ...sessionFields(given) }
+    const fields = { userId, id: given.session_id, ...sessionFields(given) }
     return jsonResponse(201, sessionJson(await sessions.create(fields)))
   }
 

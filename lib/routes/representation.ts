@@ -24,17 +24,14 @@ export const sessionJson = (session: Session) => ({
   expires_at: timeOrNull(session.expiresAt),
 })
 
-/** The fields of a checked body, by their names in process; absent ones stay absent. */
-export function sessionFields(body: SessionBody): SessionFields {
-  const { session_name: name, model, max_history_messages: maxHistoryMessages, metadata, ttl_seconds } = body
-  return {
-    ...(name !== undefined && { name }),
-    ...(model !== undefined && { model }),
-    ...(maxHistoryMessages !== undefined && { maxHistoryMessages }),
-    ...(metadata !== undefined && { metadata }),
-    ...(ttl_seconds !== undefined && { ttlSeconds: ttl_seconds }),
-  }
-}
+/** The fields of a checked body, by their names in process. */
+export const sessionFields = (body: SessionBody): SessionFields => ({
+  name: body.session_name,
+  model: body.model,
+  maxHistoryMessages: body.max_history_messages,
+  metadata: body.metadata,
+  ttlSeconds: body.ttl_seconds,
+})
 
 /** What a body may hold when a session is created or changed. */
 export interface SessionBody {

@@ -1,8 +1,13 @@
 import { InvalidRequest } from '../model/errors.js'
-import type { Fault, Rule } from '../model/rule.js'
+import { checkSessionId, checkUserId } from '../model/identity.js'
+import type { Fault } from '../model/rule.js'
+import type { SessionKey } from '../model/session.js'
 
 /** A wrong argument is the caller's fault. */
 export const invalid: Fault = (message, param) => new InvalidRequest(message, { param })
 
-/** A known field whose value is checked elsewhere. */
-export const anything: Rule = { must: 'given', holds: () => true }
+/** The session that an argument names, both ids checked. */
+export const sessionKey = (userId: unknown, sessionId: unknown): SessionKey => ({
+  userId: checkUserId(userId),
+  sessionId: checkSessionId(sessionId),
+})

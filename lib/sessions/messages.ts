@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto'
 
 import { InvalidRequest, MessageNotFound, TurnlogError } from '../model/errors.js'
-import { checkSessionId, checkUserId } from '../model/identity.js'
 import { isObject } from '../model/json.js'
 import { readMessageId, type HistoryMessage, type ListedMessage, type Message } from '../model/message.js'
 import type { Page } from '../model/page.js'
-import { checkFields, mustBe, nearest, oneOf, show } from '../model/rule.js'
+import { anything, checkFields, mustBe, nearest, oneOf, show } from '../model/rule.js'
 import type { SessionKey } from '../model/session.js'
 import type { Store } from '../store/store.js'
 import type { Format } from '../wire/format.js'
-import { anything, invalid } from './input.js'
+import { invalid, sessionKey } from './input.js'
 import { jsonFault } from './json-fault.js'
 import { sessionBounds, type SessionLimits } from './limits.js'
 import { pageRequest, pageRules } from './paging.js'
@@ -83,13 +82,14 @@ export function createMessages(store: Store, format: MessageFormat, limits?: Ses
     async list(given) {
       const include = oneOf('superseded')
       checkFields(given, { userId: anything, sessionId: anything, include, ...pages }, invalid)
-      const asked = { ...sessionKey(given), ...(given.include === 'superseded' && { superseded: true }) }
+      const session = sessionKey(given.userId, given.sessionId)
+      const asked = { ...session, ...(given.include === 'superseded' && { superseded: true }) }
       return await store.listMessages(asked, pageRequest(given, bounds))
     },
 
     async append(given) {
       checkFields(given, { userId: anything, sessionId: anything, messages: anything }, invalid)
-      const session = sessionKey(given)
+      const session = sessionKey(given.userId, given.sessionId)
       const { system, turns } = readTranscript(
         checkMessages(given.messages, bounds.maxAppendMessages),
         format,
@@ -106,7 +106,7 @@ export function createMessages(store: Store, format: MessageFormat, limits?: Ses
 
     async delete(given) {
       checkFields(given, { userId: anything, sessionId: anything, message: anything }, invalid)
-      const session = sessionKey(given)
+      const session = sessionKey(given.userId, given.sessionId)
       const place = readMessageId(given.message)
       const deleted = place
         ? await store.deleteMessage({ ...session, ...place })
@@ -116,11 +116,6 @@ export function createMessages(store: Store, format: MessageFormat, limits?: Ses
     },
   }
 }
-
-const sessionKey = ({ userId, sessionId }: { userId: UserId; sessionId: string }): SessionKey => ({
-  userId: checkUserId(userId),
-  sessionId: checkSessionId(sessionId),
-})
 
 const asHistory = (messages: readonly Message[]): HistoryMessage[] => messages.map((message) => ({ message }))
 

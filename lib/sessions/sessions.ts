@@ -3,7 +3,7 @@ import { checkSessionId, checkUserId, newSessionId } from '../model/identity.js'
 import { isObject, type JsonObject } from '../model/json.js'
 import { readMessageId } from '../model/message.js'
 import type { Page } from '../model/page.js'
-import { checkFields, integer, nullable, show, text, type Rule } from '../model/rule.js'
+import { anything, checkFields, integer, nullable, show, text, type Rule } from '../model/rule.js'
 import type { Session, SessionFields, SessionKey } from '../model/session.js'
 import type { Store } from '../store/store.js'
 import { jsonFault } from './json-fault.js'
@@ -15,7 +15,7 @@ import {
   type SessionBounds,
   type SessionLimits,
 } from './limits.js'
-import { anything, invalid } from './input.js'
+import { invalid, sessionKey } from './input.js'
 import { pageRequest, pageRules } from './paging.js'
 
 /** Your user's id: text of 1 to 255 bytes of UTF-8 without NUL. Whole numbers other than 0 become text: 7 and "7" are one user. */
@@ -90,7 +90,7 @@ export function createSessions(
   const fields = fieldRules(bounds)
   const nameOf = (given: SessionName): SessionKey => {
     checkFields(given, { userId: anything, id: anything }, invalid)
-    return sessionKey(given)
+    return sessionKey(given.userId, given.id)
   }
 
   return {
@@ -98,11 +98,8 @@ export function createSessions(
       checkFields(given, { userId: anything, id: anything, ...fields }, invalid)
       const userId = checkUserId(given.userId)
       const sessionId = given.id === undefined ? newSessionId() : checkOwnId(given.id)
-      const session = await store.createSession({
-        userId,
-        sessionId,
-        ...fieldsOf({ ...defaults, ...fieldsOf(given, bounds) }, bounds),
-      })
+      const asked = { ...defaults, ...fieldsOf(given, bounds) }
+      const session = await store.createSession({ userId, sessionId, ...asked })
       if (session === undefined) throw new SessionExists()
       return session
     },
@@ -118,7 +115,7 @@ export function createSessions(
 
     async change(given) {
       checkFields(given, { userId: anything, id: anything, ...fields }, invalid)
-      return await store.changeSession({ ...sessionKey(given), ...fieldsOf(given, bounds) })
+      return await store.changeSession({ ...sessionKey(given.userId, given.id), ...fieldsOf(given, bounds) })
     },
 
     async delete(given) {
@@ -145,20 +142,15 @@ async function forkOf(store: Store, given: ForkSession): Promise<Session | undef
   const place = until === undefined ? undefined : readMessageId(until)
   if (until !== undefined && !place) throw new MessageNotFound(undefined, 'until')
   const session = await store.forkSession({
-    ...sessionKey(given),
+    ...sessionKey(given.userId, given.id),
     to: newSessionId(),
-    ...(name !== undefined && { name }),
-    ...(place && { until: place }),
+    name,
+    until: place,
   })
   if (session === 'no_message') throw new MessageNotFound(undefined, 'until')
   if (session === 'taken') throw new SessionExists()
   return session
 }
-
-const sessionKey = ({ userId, id }: SessionName): SessionKey => ({
-  userId: checkUserId(userId),
-  sessionId: checkSessionId(id),
-})
 
 /** Ids that the pattern allows and that could not be used: a path loses dots, and "new" creates a session. */
 const unusableIds: ReadonlySet<string> = new Set(['.', '..', 'new'])

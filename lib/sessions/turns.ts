@@ -1,8 +1,7 @@
-import { checkSessionId, checkUserId } from '../model/identity.js'
-import { checkFields, integer } from '../model/rule.js'
+import { anything, checkFields, integer } from '../model/rule.js'
 import type { TurnRecord } from '../model/turn.js'
 import type { Store } from '../store/store.js'
-import { anything, invalid } from './input.js'
+import { invalid, sessionKey } from './input.js'
 import type { UserId } from './sessions.js'
 
 export interface FindTurn {
@@ -27,7 +26,7 @@ export function createTurns(store: Store): Turns {
     async find(given) {
       checkFields(given, rules, invalid)
       const { userId, sessionId, turn } = given
-      return await store.findTurn({ userId: checkUserId(userId), sessionId: checkSessionId(sessionId), turn })
+      return await store.findTurn({ ...sessionKey(userId, sessionId), turn })
     },
   }
 }
