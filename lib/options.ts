@@ -3,6 +3,7 @@ import type { RedisConnection } from './cache/connection.js'
 import { Misconfigured } from './model/errors.js'
 import { isObject } from './model/json.js'
 import { checkFields, integer, oneOf, type Fault, type Rule } from './model/rule.js'
+import type { Summarize } from './completion/summarizing.js'
 import type { SessionLimits } from './sessions/limits.js'
 import type { Database } from './store/open.js'
 import type { ModelLimitsOption } from './window/limits.js'
@@ -42,6 +43,10 @@ export interface TurnlogOptions {
   readonly modelLimits?: ModelLimitsOption
   /** The front edge of a prompt's history: `sliding` with every turn, or `chunked`, rarely and in steps, for prompt caches. Default `sliding`. */
   readonly trim?: Trim
+  /** What becomes of messages that fall out of a prompt. Default `summarize` where `summarize` is given, else `drop`. */
+  readonly overflow?: 'drop' | 'summarize'
+  /** Says in few words what turns said, behind the answer of a turn that overflows; sent in their place from then on. The raw messages stay listed. */
+  readonly summarize?: Summarize
   /** Where a resent conversation parts from the stored one: `append` what is new, `reject` the request, or `replace` the stored rest. Default `append`. */
   readonly onDiverge?: 'append' | 'reject' | 'replace'
   /** Roles that a client's new messages may have; a message that is stored already may have any. Default all. */
@@ -111,6 +116,8 @@ const rules: Readonly<Record<keyof TurnlogOptions, Rule>> = {
     holds: (value) => typeof value === 'function' || isObject(value),
   },
   trim: oneOf('sliding', 'chunked'),
+  overflow: oneOf('drop', 'summarize'),
+  summarize: aFunction,
   onDiverge: oneOf('append', 'reject', 'replace'),
   acceptRoles: {
     must: 'an array of roles',
@@ -198,8 +205,14 @@ function promptOptions({
   onDiverge = 'append',
   verifyResent = false,
   acceptRoles = verifyResent ? ['user', 'tool'] : undefined,
+  summarize,
+  overflow = summarize ? 'summarize' : 'drop',
 }: TurnlogOptions) {
-  return { modelLimits, trim, reconcile: { onDiverge, acceptRoles } }
+  if (overflow === 'summarize' && !summarize) {
+    throw new Misconfigured("overflow: 'summarize' needs summarize: (turns, previous) => text.")
+  }
+  const summarizes = overflow === 'summarize' ? summarize : undefined
+  return { modelLimits, trim, reconcile: { onDiverge, acceptRoles }, summarizes }
 }
 
 function defaultDatabase(): Database {

@@ -11,6 +11,7 @@ import {
 } from './completion/begin.js'
 import { Counting } from './completion/counting.js'
 import { Ending } from './completion/ending.js'
+import { Summaries } from './completion/summarizing.js'
 import type { Turn } from './completion/turn.js'
 import { TurnlogError } from './model/errors.js'
 import { firstLeaseMs, leaseMs, turnlogOptions, type TurnlogOptions } from './options.js'
@@ -85,11 +86,13 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
     modelLimits: options.modelLimits,
     onFault: (error) => tell(() => options.onFault(error, {})),
   })
-  const beginning = new Beginning(store, cache, ending, counting, beginOptions(options))
+  const summaries = openSummaries(options, store, cache, counting)
+  const beginning = new Beginning(store, cache, ending, counting, summaries, beginOptions(options))
 
   let closing: Promise<void> | undefined
   async function shutDown(drainMs: number): Promise<void> {
     counting.close()
+    summaries?.close()
     const begun = beginning.close()
     const drained = new AbortController()
     const late = sleep(drainMs, undefined, { signal: drained.signal }).catch(() => undefined)
@@ -153,6 +156,19 @@ const openEnding = (options: Options, store: Store, cache: Cache): Ending =>
     onFault: (error, { userId, sessionId, turn }) =>
       tell(() => options.onFault(error, { userId, sessionId, turn })),
   })
+
+function openSummaries(
+  { summarizes, onFault }: Options,
+  store: Store,
+  cache: Cache,
+  counting: Counting,
+): Summaries | undefined {
+  if (!summarizes) return undefined
+  return new Summaries(store, cache, counting, {
+    summarize: summarizes,
+    onFault: (error, session) => tell(() => onFault(error, session)),
+  })
+}
 
 const beginOptions = (options: Options): BeginOptions => ({
   format: options.format,

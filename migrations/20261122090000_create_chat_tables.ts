@@ -28,6 +28,13 @@ export const createChatTables = {
   system_turn integer,
   -- turns up to this one have left the history and the listings
   cleared_at_turn integer not null default 0,
+  -- stands in prompts for every exchange up to summary_to
+  summary text,
+  summary_tokens integer,
+  summary_to integer not null default 0,
+  -- who is making the next summary, and until when nobody else may
+  summary_nonce uuid,
+  summary_lease timestamptz,
   -- no turn below this one is open; null: none is
   oldest_open integer,
   is_active boolean not null default true,

@@ -1,5 +1,6 @@
 import { deleteMessage, forkSession } from './changes.js'
 import type { Names } from './names.js'
+import { forgetSummary } from './summary.js'
 
 /*
  * The functions that read and write a turn. Their first argument is the user, so that a distributed Postgres can
@@ -43,9 +44,10 @@ const visible = `t.status in ('done', 'interrupted')
             or (m.exchange = p_out_exchange and p_out_turn > 0 and m.turn <> p_out_turn))`
 
 const readHistory = (names: Names): string => `
--- Read the newest history of a session: its pinned messages, the newest visible messages, and the joined exchange.
+-- Read the newest history of a session: its pinned messages, its summary, the newest visible messages that this does not
+-- cover, and the joined exchange. What is replaced leaves its summary out.
 -- Locks nothing. Stable, so that it sees the same moment as the statement that calls it.
--- Returns JSON text: system; rows, newest first, one more than the limit when there are more; joined, newest first:
+-- Returns JSON text: system; summary: text, last exchange, tokens; rows, newest first, one more than the limit when there are more; joined, newest first:
 -- of the exchange p_exchange its opening turn, the turn p_step and the newest turns that reach over the limit.
 create function ${names.readHistory}(
   p_user text, p_session text, p_cleared integer, p_system_exchange integer, p_system_turn integer,
@@ -53,7 +55,12 @@ create function ${names.readHistory}(
 ) returns text language plpgsql stable ${SETTINGS} as $$
 declare
   v_cut integer;
+  v_to integer;
+  v_summary json;
 begin
+  select summary_to, json_build_array(summary, summary_to, summary_tokens) into v_to, v_summary
+  from ${names.sessions} where user_id = p_user and id = p_session and summary is not null
+    and (p_out_exchange is null or summary_to < p_out_exchange);
   if p_exchange is not null then
     select m.turn into v_cut from ${names.messages} m ${turnOfMessage(names)}
     where m.user_id = p_user and m.session_id = p_session and m.exchange = p_exchange and not m.pinned and ${visible}
@@ -66,10 +73,11 @@ begin
       from ${names.messages} m
       where m.user_id = p_user and m.session_id = p_session
         and m.exchange = p_system_exchange and m.turn = p_system_turn and m.pinned),
+    'summary', v_summary,
     'rows', (
       select json_agg(r.j) from (
         select ${travelling} as j from ${names.messages} m ${turnOfMessage(names)}
-        where m.user_id = p_user and m.session_id = p_session and m.exchange > p_cleared and not m.pinned and ${visible}
+        where m.user_id = p_user and m.session_id = p_session and m.exchange > greatest(p_cleared, v_to) and not m.pinned and ${visible}
         order by m.exchange desc, m.turn desc, m.part desc limit p_limit + 1) r),
     'joined', (
       select json_agg(r.j) from (
@@ -119,6 +127,7 @@ declare
   v_out_exchange integer;
   v_out_turn integer;
   v_rest boolean := false;
+  v_forget integer;
   v_removed integer := 0;
   v_newest_id text;
   v_newest_at timestamptz;
@@ -324,7 +333,7 @@ ${lockSession(names)}
     update ${names.sessions} set
       turn_count = r_turn,
       message_count = s.message_count + r_parts - v_removed,
-      revision = s.revision,
+      revision = s.revision,${forgetSummary('v_forget')},
       system_exchange = s.system_exchange,
       system_turn = s.system_turn,
       oldest_open = coalesce(v_open, r_turn),
@@ -378,6 +387,7 @@ declare
   v_keeps boolean := v_ending = 'failed' and coalesce((p_call->>'keeps')::boolean, false);
   v_out_exchange integer;
   v_out integer[];
+  v_forget integer;
 begin
 ${lockSession(names)}
   v_now := clock_timestamp();
@@ -408,6 +418,8 @@ ${lockSession(names)}
     return;
   end if;
 
+  -- What its lease had made visible may be in a summary by now.
+  v_forget := case when t.status = 'interrupted' then t.exchange end;
   v_moves := t.status = 'interrupted' or v_ending in ('done', 'interrupted') or v_keeps;
   if v_ending = 'discarded' then
     delete from ${names.messages}
@@ -454,6 +466,7 @@ ${lockSession(names)}
         and turn <= case when v_out_exchange = t.exchange then t.replaces else s.turn_count end
         and turn <> v_turn);
     if cardinality(v_out) > 0 then
+      v_forget := v_out_exchange;
       select count(*) into v_removed from ${names.messages}
       where user_id = p_user and session_id = p_session and exchange >= v_out_exchange and turn = any(v_out);
       -- The key of a finished turn stays with it: its request is still answered once.
@@ -479,7 +492,7 @@ ${lockSession(names)}
   r_to := case when v_moves then gen_random_uuid() else s.revision end;
   update ${names.sessions} set
     message_count = s.message_count + v_added - v_removed,
-    revision = r_to,
+    revision = r_to,${forgetSummary('v_forget')},
     system_exchange = s.system_exchange,
     system_turn = s.system_turn,
     oldest_open = s.oldest_open,

@@ -20,7 +20,7 @@ import {
   newSessionId,
 } from '../model/identity.js'
 import { canonicalJson, isObject, isShallow, type JsonObject } from '../model/json.js'
-import type { Message } from '../model/message.js'
+import type { HistoryMessage, Message } from '../model/message.js'
 import type { Receipt } from '../model/receipt.js'
 import type { SessionFields, SessionKey } from '../model/session.js'
 import type { BeginCall, BeginResult, Begun, CompleteCall, SessionSettings, Store } from '../store/store.js'
@@ -32,6 +32,7 @@ import { cutPrompt, type CutPrompt } from './prompt.js'
 import { needsHistory, reconcile, type Reconciled, type ReconcileOptions } from './reconcile.js'
 import type { RecorderOptions } from './recorder.js'
 import { OpenTurn, ReplayedTurn, type Replayed, type Stored, type Turn } from './turn.js'
+import type { Summaries } from './summarizing.js'
 import { waitForTurns } from './waiting.js'
 
 /** What a turn asks, and for whom. */
@@ -131,6 +132,7 @@ export class Beginning {
     private readonly cache: Cache,
     private readonly ending: Ending,
     private readonly counting: Counting,
+    private readonly summaries: Summaries | undefined,
     private readonly options: BeginOptions,
   ) {}
 
@@ -202,10 +204,7 @@ export class Beginning {
     const cut = await cutPrompt(this.counting, {
       format,
       asked: question,
-      history:
-        question.system.length === 0
-          ? history
-          : { ...history, system: await this.counting.counted(question.system, model) },
+      history: pinnedBy(history, await this.counting.counted(question.system, model)),
       question: await this.counting.counted(reconciled.messages, model),
       exchange: joined.exchange,
       limit: request.maxHistoryMessages ?? settings.maxHistoryMessages,
@@ -416,7 +415,7 @@ export class Beginning {
     if (cut.counted && promptTokens !== undefined) this.counting.learn(cut.counted, promptTokens)
     const said = complete.answer.map(({ message }) => message)
     const answer = await this.counting.counted(said, modelOf(asked, begun.settings))
-    return await this.ending.commit(
+    const stored = await this.ending.commit(
       { ...complete, answer },
       {
         history,
@@ -426,6 +425,21 @@ export class Beginning {
         keepMessages: Math.max(asked.request.maxHistoryMessages ?? 0, begun.settings.maxHistoryMessages),
       },
     )
+    if (stored === 'stored') this.#summarize(asked, call, begun, { cut, said: answer.length })
+    return stored
+  }
+
+  /** Where something fell out of this prompt, or will of the next. */
+  #summarize(
+    asked: Asked,
+    call: BeginCall,
+    { settings }: Begun,
+    { cut: { window }, said }: { cut: CutPrompt; said: number },
+  ): void {
+    const sent = window.history.length
+    const limit = asked.request.maxHistoryMessages ?? settings.maxHistoryMessages
+    if (!window.trimmedBy && sent + call.question.length + said <= limit) return
+    this.summaries?.start({ ...sessionOf(asked), model: modelOf(asked, settings), sent })
   }
 
   async #replay(asked: Asked, number: number): Promise<Turn> {
@@ -476,6 +490,15 @@ function answersOf(format: Format, messages: readonly Message[]): string[] {
   const made = new Set(messages.flatMap((message) => format.calls(message)))
   return messages.flatMap((message) => format.answers(message)).filter((id) => !made.has(id))
 }
+
+/** The history with the pinned messages that a request brings, if it brings any. */
+const pinnedBy = (history: History, system: readonly HistoryMessage[]): History =>
+  system.length === 0
+    ? history
+    : {
+        ...history,
+        system: [...system, ...history.system.filter(({ summarizes }) => summarizes !== undefined)],
+      }
 
 /** The history before an exchange. */
 const withoutFrom = (history: History, exchange = Infinity): History => ({

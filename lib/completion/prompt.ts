@@ -94,9 +94,10 @@ const tokensOf = ({ tokens = 0 }: Window, { spent }: Budget): number => tokens +
 function receiptOf(
   window: Window,
   budget: Budget | undefined,
-  { source, reconciled }: PromptRequest,
+  { source, reconciled, history }: PromptRequest,
 ): Receipt {
   const { injected, dropped, trimmedBy, repaired } = window
+  const summarized = history.system.find(({ summarizes }) => summarizes !== undefined)?.summarizes
   return {
     injected,
     dropped,
@@ -105,6 +106,7 @@ function receiptOf(
     ...(trimmedBy && { trimmedBy }),
     ...(repaired.length > 0 && { repaired }),
     ...(reconciled > 0 && { reconciled }),
+    ...(summarized !== undefined && { summarized }),
     ...(!budget && { degraded: 'unknown_model' }),
   }
 }

@@ -33,13 +33,19 @@ export function reconcile(question: Question, history: History, options: Reconci
 }
 
 function findNew(messages: readonly Message[], history: History, options: ReconcileOptions): Reconciled {
-  const resent = findResent(history, messages)
+  const resent = findResent(withOlder(history), messages)
   if (resent.status === 'new') return { messages, known: 0 }
   if (resent.status === 'diverged') return parted(messages, history, resent, options)
   if (resent.from < messages.length) return { messages: messages.slice(resent.from), known: resent.from }
   throw new InvalidRequest('messages ends with an answer that is stored already. Add what is asked next.', {
     param: 'messages',
   })
+}
+
+/** What a summary stands for is older than the turns at hand. */
+function withOlder(history: History): History {
+  const to = history.system.find(({ summarizes }) => summarizes !== undefined)?.summarizes
+  return to === undefined ? history : { ...history, from: Math.max(history.from, to + 1) }
 }
 
 function parted(
@@ -91,7 +97,9 @@ function checkRoles(
     throw new InvalidRequest(`${place} is not in this session's history. ${may}`, { param: place })
   }
   if (system.every(({ role }) => accepted.includes(role))) return
-  const pinned = history.system.map(({ message }) => canonical(message))
+  const pinned = history.system
+    .filter(({ summarizes }) => summarizes === undefined)
+    .map(({ message }) => canonical(message))
   if (system.length === pinned.length && system.every((each, place) => canonical(each) === pinned[place]))
     return
   throw new InvalidRequest(`The system message is not this session's. ${may}`, { param: 'messages[0]' })

@@ -11,6 +11,8 @@ export type TurnStatus = 'open' | 'done' | 'interrupted' | 'failed' | 'supersede
 export interface HistoryMessage {
   readonly message: Message
   readonly tokens?: number
+  /** A pinned message that stands for every exchange up to this one. */
+  readonly summarizes?: number
 }
 
 /** A message as it is listed, with its place in the session and the status of its turn. */
@@ -23,6 +25,12 @@ export interface ListedMessage extends HistoryMessage {
   readonly status: TurnStatus
   readonly createdAt: Date
 }
+
+/** The message that stands for every exchange up to `to`. */
+export const summaryMessage = (text: string, to: number): Message => ({
+  role: 'system',
+  content: `Summary of turns 1 to ${to} of this conversation:\n\n${text}`,
+})
 
 export const messageId = (turn: number, part: number): string => `msg_${turn}_${part}`
 

@@ -16,6 +16,8 @@ export interface Receipt {
   readonly repaired?: readonly string[]
   /** Leading messages of the request that were recognised as history and not stored again. */
   readonly reconciled?: number
+  /** Every turn up to this one stands in the prompt as a summary. */
+  readonly summarized?: number
   /** `unknown_model`: nobody knows its limits, or it was not named, and messages alone are counted. */
   readonly degraded?: string
 }

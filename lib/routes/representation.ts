@@ -81,6 +81,7 @@ export const receiptJson = (receipt: Receipt) => ({
   choices_not_stored: receipt.choicesNotStored ?? 0,
   repaired: receipt.repaired ?? [],
   reconciled: receipt.reconciled ?? 0,
+  summarized: receipt.summarized ?? null,
   degraded: receipt.degraded ?? null,
 })
 

@@ -1,8 +1,8 @@
 import type { History, HistoryTurn } from '../model/history.js'
-import type { HistoryMessage, Message } from '../model/message.js'
+import { summaryMessage, type HistoryMessage, type Message } from '../model/message.js'
 
 /** A message as the stored function sends it: exchange, turn, status, role, content, message, tokens. */
-type Row = readonly [
+export type Row = readonly [
   number,
   number,
   'done' | 'interrupted',
@@ -14,6 +14,7 @@ type Row = readonly [
 
 interface Read {
   readonly system: readonly Row[] | null
+  readonly summary: readonly [text: string, to: number, tokens: number | null] | null
   readonly rows: readonly Row[] | null
   readonly joined: readonly Row[] | null
 }
@@ -23,7 +24,14 @@ const messageOf = ([, , , role, content, message, tokens]: Row): HistoryMessage 
   ...(tokens === null ? {} : { tokens }),
 })
 
-function turnsOf(rows: readonly Row[]): HistoryTurn[] {
+function summaryOf({ summary }: Read): HistoryMessage[] {
+  if (!summary) return []
+  const [text, to, tokens] = summary
+  return [{ message: summaryMessage(text, to), summarizes: to, ...(tokens === null ? {} : { tokens }) }]
+}
+
+/** Rows in prompt order as turns. */
+export function turnsOf(rows: readonly Row[]): HistoryTurn[] {
   const turns: (HistoryTurn & { messages: HistoryMessage[] })[] = []
   for (const row of rows) {
     const [exchange, turn, status] = row
@@ -48,7 +56,7 @@ export function assembleHistory(text: string, revision: string, limit: number): 
   const joined = [...(read.joined ?? [])].reverse().filter(([exchange]) => exchange < from)
   return {
     revision,
-    system: (read.system ?? []).map(messageOf),
+    system: [...(read.system ?? []).map(messageOf), ...summaryOf(read)],
     turns: turnsOf([...joined, ...whole]),
     from,
     reach: rows.length,

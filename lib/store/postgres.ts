@@ -31,7 +31,16 @@ import {
   turnOf,
   type TurnRow,
 } from './rows.js'
-import type { BeginCall, BeginResult, CompleteCall, CompleteResult, SessionSettings, Store } from './store.js'
+import type {
+  BeginCall,
+  BeginResult,
+  CompleteCall,
+  CompleteResult,
+  SessionSettings,
+  Store,
+  SummaryClaim,
+} from './store.js'
+import { claimSummary, saveSummary } from './summaries.js'
 
 export interface StoreLimits {
   /** How long a call waits for a connection, in milliseconds; default 1,000. */
@@ -265,6 +274,9 @@ export class PostgresStore implements Store {
     return this.touchSession(session, (sql) => ({
       cleared_at_turn: sql.ref('turn_count'),
       message_count: 0,
+      summary: null,
+      summary_to: 0,
+      summary_nonce: null,
       system_exchange: null,
       system_turn: null,
       oldest_open: null,
@@ -366,6 +378,16 @@ export class PostgresStore implements Store {
     let closed = 0
     for (const session of rows) closed += await this.closeLate(session)
     return closed
+  }
+
+  claimSummary(session: SessionKey & { nonce: string; leaseMs: number }): Promise<SummaryClaim | undefined> {
+    return claimSummary(this.database, this.names, session)
+  }
+
+  saveSummary(
+    session: SessionKey & { nonce: string; to: number; text: string; tokens?: number },
+  ): Promise<boolean> {
+    return saveSummary(this.database, this.names, session)
   }
 
   async close(): Promise<void> {

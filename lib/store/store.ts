@@ -1,4 +1,4 @@
-import type { History } from '../model/history.js'
+import type { History, HistoryTurn } from '../model/history.js'
 import type { JsonObject } from '../model/json.js'
 import type { HistoryMessage, ListedMessage, MessagePlace, TurnStatus } from '../model/message.js'
 import type { Page, PageRequest } from '../model/page.js'
@@ -115,6 +115,13 @@ export type CompleteResult =
   /** The session was deleted or has expired: the answer is refused. */
   | { readonly status: 'no_session' }
 
+/** What is to be summarized. */
+export interface SummaryClaim {
+  /** The present summary's text. */
+  readonly previous?: string
+  readonly turns: readonly HistoryTurn[]
+}
+
 /**
  * The durable store. Rejections are faults of the store alone (`HistoryUnavailable` once its deadlines and
  * retries are used up); everything that is normal is a result. Unknown, foreign, deleted and expired sessions look the same.
@@ -184,6 +191,16 @@ export interface Store {
    * turns were closed. For a sweeper: any process may call it at any time, also several at once.
    */
   closeExpiredTurns(limit: number): Promise<number>
+
+  /**
+   * What a new summary would cover, oldest first: the visible turns behind the present one, up to whatever is still open,
+   * at most two thousand messages of them. Nobody else gets them for `leaseMs`. `undefined` when somebody has them, or there is no such session.
+   */
+  claimSummary(session: SessionKey & { nonce: string; leaseMs: number }): Promise<SummaryClaim | undefined>
+  /** Let a text stand for every exchange up to `to`; the revision moves. False when the claim is no longer the caller's: some of what it covers may have left the history. */
+  saveSummary(
+    session: SessionKey & { nonce: string; to: number; text: string; tokens?: number },
+  ): Promise<boolean>
 
   /** End the connections that are the store's own; those of the host stay open. */
   close(): Promise<void>

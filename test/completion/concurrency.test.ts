@@ -191,7 +191,7 @@ describe('turns of one session at once', () => {
         onFault: () => undefined,
       })
       const counting = new Counting({ onFault: () => undefined })
-      return new Beginning(store, cache, ending, counting, {
+      return new Beginning(store, cache, ending, counting, undefined, {
         format: openaiChat,
         concurrency: 'allow',
         newSession: {},

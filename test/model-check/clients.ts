@@ -91,7 +91,7 @@ export class Clients {
       deferredCapacity: 1000,
       onFault,
     })
-    return new Beginning(this.#store, cache, ending, new Counting({ onFault }), {
+    return new Beginning(this.#store, cache, ending, new Counting({ onFault }), undefined, {
       format: openaiChat,
       concurrency: 'allow',
       newSession: { maxHistoryMessages: 9 },
