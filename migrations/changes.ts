@@ -1,4 +1,5 @@
 import type { Names } from './names.js'
+import { forgetSummary } from './summary.js'
 
 /*
  * The functions that change what was said. Like those of a turn they lock the session's row first and decide everything
@@ -88,7 +89,7 @@ ${findMessage(names)}
 
   update ${names.sessions} set
     message_count = s.message_count - v_removed,
-    revision = gen_random_uuid(),
+    revision = gen_random_uuid(),${forgetSummary('v_exchange')},
     system_exchange = s.system_exchange,
     system_turn = s.system_turn,
     oldest_open = (select min(turn) from ${names.turns}

@@ -24,7 +24,7 @@ describe('a summary', () => {
   let session: string
   let asked: Asked[]
   const summarize: Summarize = (turns, previous) => {
-    const said = turns.flatMap(({ messages }) => messages.map(({ message }) => String(message.role)[0]!))
+    const said = turns.flatMap(({ messages }) => messages.map(({ message }) => message.role[0]!))
     asked.push({
       said: turns.flatMap(({ messages }) => messages.map(({ message }) => JSON.stringify(message.content))),
       previous,

@@ -39,6 +39,7 @@ export function storeContract({ name, start }: StoreUnderTest): void {
     describe('tool steps', () => joinsExchanges(get))
     describe('system messages', () => pinsSystem(get))
     describe('regenerating', () => replacesTurns(get))
+    describe('summaries', () => summarizes(get))
     describe('clearing', () => clears(get))
     describe('deleting a message', () => deletesMessages(get))
     describe('forking', () => forks(get))
@@ -627,6 +628,133 @@ function pinsSystem(get: Get): void {
     await ask(get(), key, { replaces: 'last' })
     expect(await listed(get(), key)).to.deep.equal(['system:s', 'user:a question', 'assistant:an answer'])
     expect(spoken((await get().readHistory(key))!.history.system)).to.deep.equal(['system:s'])
+  })
+}
+
+function summarizes(get: Get): void {
+  const leaseMs = 60_000
+  const told = async (key: SessionKey, ...names: string[]): Promise<void> => {
+    for (const name of names)
+      await ask(get(), key, { question: [user(name)] }, { answer: [assistant(name.toUpperCase())] })
+  }
+  /** A session of four exchanges, of which a summary covers three. */
+  const summarized = async (): Promise<SessionKey> => {
+    const key = await aSession(get())
+    await told(key, 'a', 'b', 'c', 'd')
+    const nonce = randomUUID()
+    await get().claimSummary({ ...key, nonce, leaseMs })
+    expect(await get().saveSummary({ ...key, nonce, to: 3, text: 'a to c', tokens: 7 })).to.equal(true)
+    return key
+  }
+  const fronts = async (key: SessionKey): Promise<unknown[]> => {
+    const read = await get().readHistory({ ...key, limit: 100 })
+    return [...read!.history.system, ...read!.history.turns.flatMap(({ messages }) => messages)].map(
+      ({ message }) => String(message.content).replace(/^Summary of.*\n\n/, 'sum: '),
+    )
+  }
+  const all = ['a', 'A', 'b', 'B', 'c', 'C', 'd', 'D']
+
+  it('stand in the history for what they cover, and move the revision', async () => {
+    const key = await aSession(get())
+    await told(key, 'a', 'b')
+    const before = await get().readHistory(key)
+    const nonce = randomUUID()
+    const claim = await get().claimSummary({ ...key, nonce, leaseMs })
+    expect(claim!.turns.map(({ turn, messages }) => [turn, messages.length])).to.deep.equal([
+      [1, 2],
+      [2, 2],
+    ])
+    expect(claim).to.not.have.property('previous')
+    expect(await get().saveSummary({ ...key, nonce, to: 1, text: 'about a\0', tokens: 7 })).to.equal(true)
+    const { history } = (await get().readHistory(key))!
+    expect(history.revision).to.not.equal(before!.history.revision)
+    expect(history.from).to.equal(0)
+    expect(history.system).to.deep.equal([
+      {
+        message: {
+          role: 'system',
+          content: 'Summary of turns 1 to 1 of this conversation:\n\nabout a\uFFFD',
+        },
+        tokens: 7,
+        summarizes: 1,
+      },
+    ])
+    expect(await fronts(key)).to.deep.equal(['sum: about a\uFFFD', 'b', 'B'])
+    const page = await get().listMessages(key, { limit: 100 })
+    expect(page!.data).to.have.length(4)
+    const next = await get().claimSummary({ ...key, nonce: randomUUID(), leaseMs })
+    expect(next!.previous).to.equal('about a\uFFFD')
+    expect(next!.turns.map(({ turn }) => turn)).to.deep.equal([2])
+  })
+
+  it('are made by one at a time, for the session’s owner alone, and kept for the one who claimed', async () => {
+    const key = await aSession(get())
+    await told(key, 'a')
+    const nonce = randomUUID()
+    expect(await get().claimSummary({ ...key, userId: 'nobody', nonce, leaseMs })).to.equal(undefined)
+    expect(await get().claimSummary({ ...key, nonce, leaseMs: 0 })).to.not.equal(undefined)
+    const later = randomUUID()
+    expect(await get().claimSummary({ ...key, nonce: later, leaseMs })).to.not.equal(undefined)
+    expect(await get().claimSummary({ ...key, nonce: randomUUID(), leaseMs })).to.equal(undefined)
+    expect(await get().saveSummary({ ...key, nonce, to: 1, text: 'late' })).to.equal(false)
+    expect(await get().saveSummary({ ...key, nonce: later, to: 1, text: 'mine' })).to.equal(true)
+  })
+
+  it('cover nothing that is still open', async () => {
+    const key = await aSession(get())
+    await told(key, 'a')
+    await get().beginTurn(aBegin(key, { question: [user('open')] }))
+    await told(key, 'c')
+    const claim = await get().claimSummary({ ...key, nonce: randomUUID(), leaseMs })
+    expect(claim!.turns.map(({ turn }) => turn)).to.deep.equal([1])
+  })
+
+  it('go when what they cover is cleared, deleted or replaced, and raw messages stand there again', async () => {
+    const cleared = await summarized()
+    expect(await fronts(cleared)).to.deep.equal(['sum: a to c', 'd', 'D'])
+    await get().clearSession(cleared)
+    expect(await fronts(cleared)).to.deep.equal([])
+    const deleted = await summarized()
+    await get().deleteMessage({ ...deleted, turn: 4, part: 0 })
+    expect(await fronts(deleted)).to.deep.equal(['sum: a to c'])
+    await get().deleteMessage({ ...deleted, turn: 2, part: 0 })
+    expect(await fronts(deleted)).to.deep.equal(['a', 'A', 'c', 'C'])
+    const replaced = await summarized()
+    const begin = aBegin(replaced, { question: [user('b2')], replaces: 2 })
+    const turn = await begun(get(), begin)
+    expect(turn.history!.system).to.deep.equal([])
+    expect(turn.history!.turns.map((each) => each.turn)).to.deep.equal([1])
+    expect(await fronts(replaced)).to.deep.equal(['sum: a to c', 'd', 'D'])
+    await get().completeTurn(aComplete(begin, turn.turn, { answer: [assistant('B2')] }))
+    expect(await fronts(replaced)).to.deep.equal(['a', 'A', 'b2', 'B2'])
+  })
+
+  it('that are being made are refused once something has left the history', async () => {
+    for (const leave of [
+      (key: SessionKey) => get().clearSession(key),
+      (key: SessionKey) => get().deleteMessage({ ...key, turn: 1, part: 0 }),
+      (key: SessionKey) => ask(get(), key, { question: [user('x')], replaces: 'last' }),
+    ]) {
+      const key = await aSession(get())
+      await told(key, 'a', 'b')
+      const nonce = randomUUID()
+      await get().claimSummary({ ...key, nonce, leaseMs })
+      await leave(key)
+      expect(await get().saveSummary({ ...key, nonce, to: 2, text: 'gone' })).to.equal(false)
+    }
+  })
+
+  it('leave room for the whole rest to be replaced', async () => {
+    const key = await aSession(get())
+    await told(key, 'a', 'b', 'c', 'd')
+    expect(await fronts(key)).to.deep.equal(all)
+    await ask(get(), key, { question: [user('b2')], replaces: 2 }, { ending: 'failed', answer: [] })
+    expect(await fronts(key)).to.deep.equal(all)
+    await ask(get(), key, { question: [user('b3')], replaces: 2 }, { answer: [assistant('B3')] })
+    expect(await fronts(key)).to.deep.equal(['a', 'A', 'b3', 'B3'])
+    expect((await get().findSession(key))!.messageCount).to.equal(4)
+    const gone = await get().beginTurn(aBegin(key, { question: [user('x')], replaces: 99 }))
+    expect(gone.status).to.equal('nothing_to_replace')
   })
 }
 
