@@ -29,7 +29,7 @@ import type { Format, Prompt, Question } from '../wire/format.js'
 import type { Counting } from './counting.js'
 import type { Ending } from './ending.js'
 import { cutPrompt, type CutPrompt } from './prompt.js'
-import { needsHistory, reconcile, type Reconciled, type ReconcileOptions } from './reconcile.js'
+import { askAgain, needsHistory, reconcile, type Reconciled, type ReconcileOptions } from './reconcile.js'
 import type { RecorderOptions } from './recorder.js'
 import { OpenTurn, ReplayedTurn, type Replayed, type Stored, type Turn } from './turn.js'
 import type { Summaries } from './summarizing.js'
@@ -56,6 +56,8 @@ export interface BeginRequest {
   readonly maxHistoryMessages?: number
   /** Create the session when the user has none of this id. Default false. */
   readonly autoCreate?: boolean
+  /** Answer the last question again: the present answer is superseded when the new one is done. The question may be left out. */
+  readonly regenerate?: boolean
   /** What to do while another turn of the session is open. Default as configured. */
   readonly concurrency?: 'allow' | 'reject' | 'enqueue'
 }
@@ -87,6 +89,7 @@ interface Asked extends SessionKey {
   readonly format: Format
   readonly body: JsonObject | undefined
   readonly question: Question
+  readonly regenerate: boolean
   readonly create: boolean
 }
 
@@ -176,12 +179,18 @@ export class Beginning {
     throw new TurnInProgress('Other turns of this session end faster than this one can begin.', 1)
   }
 
-  #reconcile({ question, request }: Asked, history: History | undefined): Reconciled {
-    const whole = { messages: question.messages, known: 0 }
+  #reconcile({ question, request, regenerate }: Asked, history: History | undefined): Reconciled {
+    const whole = { messages: question.messages, known: 0, ...(regenerate && { replaces: 'last' as const }) }
+    if (regenerate && question.messages.length === 0) return history ? askAgain(history) : whole
+    if (regenerate) return { ...reconcile(question, noHistory, this.options.reconcile), replaces: 'last' }
     if (!needsHistory(question, this.options.reconcile)) return whole
     if (request.sessionId === 'new') return reconcile(question, noHistory, this.options.reconcile)
     // Asked with nothing known, the store answers with the history.
     return history ? reconcile(question, history, this.options.reconcile) : whole
+  }
+
+  #needsHistory({ question, regenerate }: Asked): boolean {
+    return regenerate ? question.messages.length === 0 : needsHistory(question, this.options.reconcile)
   }
 
   /** What a begin of this request would send, and why. Writes nothing. Rejects as the begin would. */
@@ -199,7 +208,8 @@ export class Beginning {
     if (!joined) throw new SessionNotFound()
     if (joins.length > 0 && joined.exchange === undefined) throw refusal({ status: 'orphaned' })
     const { settings } = joined
-    const history = withoutFrom(joined.history, reconciled.replaces)
+    const { replaces } = reconciled
+    const history = withoutFrom(joined.history, replaces === 'last' ? undefined : replaces)
     const model = modelOf(asked, settings)
     const cut = await cutPrompt(this.counting, {
       format,
@@ -270,7 +280,8 @@ export class Beginning {
     }
     const format = request.format ?? this.options.format
     const body = request.body && withoutControls(request.body)
-    const question = format.read(body ?? { messages: messagesOf(request.question) })
+    const regenerate = isRegenerating(request)
+    const question = readQuestion(format, body ?? questionBody(request, regenerate), regenerate)
     this.#checkSize(question)
     this.#checkDepth(question, body)
     const isNew = request.sessionId === 'new'
@@ -282,6 +293,7 @@ export class Beginning {
       format,
       body,
       question,
+      regenerate,
       create: isNew || request.autoCreate === true,
     }
   }
@@ -334,7 +346,7 @@ export class Beginning {
       leaseMs: this.options.firstLeaseMs,
       limit: request.maxHistoryMessages,
       cached: history,
-      onlyIfCurrent: request.sessionId !== 'new' && needsHistory(question, this.options.reconcile),
+      onlyIfCurrent: request.sessionId !== 'new' && this.#needsHistory(asked),
       create: asked.create ? this.options.newSession : undefined,
       concurrency: request.concurrency ?? this.options.concurrency,
       replaces,
@@ -544,6 +556,22 @@ function messagesOf(question: BeginRequest['question']): readonly Message[] {
   return [question].flat()
 }
 
+function isRegenerating({ regenerate, body }: BeginRequest): boolean {
+  const given = regenerate ?? body?.['regenerate'] ?? false
+  if (typeof given === 'boolean') return given
+  throw new InvalidRequest('regenerate must be true or false.', { param: 'regenerate' })
+}
+
+const questionBody = ({ question }: BeginRequest, regenerate: boolean): JsonObject =>
+  question === undefined && regenerate ? {} : { messages: messagesOf(question) }
+
+/** What is asked; with `regenerate` nothing need be: a stand-in is read and taken out again. */
+function readQuestion(format: Format, body: JsonObject, regenerate: boolean): Question {
+  const { messages = [] } = body
+  if (!regenerate || !Array.isArray(messages) || messages.length > 0) return format.read(body)
+  return { ...format.read({ ...body, messages: [{ role: 'user', content: '-' }] }), messages: [] }
+}
+
 /** The body without our control fields. */
 export function withoutControls(body: JsonObject): JsonObject {
   if (!isObject(body)) throw new InvalidRequest('The request body must be a JSON object.')
@@ -553,9 +581,8 @@ export function withoutControls(body: JsonObject): JsonObject {
 /** Fields that say how the answer is to come and not which: a retry may ask for the same answer in the other shape. */
 const shapeFields: ReadonlySet<string> = new Set(['stream', 'stream_options'])
 
-function fingerprint({ body, question, request }: Asked): string {
+function fingerprint({ body, question, regenerate }: Asked): string {
   const asked = Object.entries(body ?? question).filter(([name]) => !shapeFields.has(name))
-  const regenerate = request.body?.['regenerate'] === true
   return createHash('sha256')
     .update(canonicalJson([Object.fromEntries(asked), regenerate]))
     .digest('hex')

@@ -16,8 +16,22 @@ export interface Reconciled {
   readonly messages: readonly Message[]
   /** Leading messages that are stored already. */
   readonly known: number
-  /** The exchange, by its first turn, that the new messages replace, with all that follows it. */
-  readonly replaces?: number
+  /** The exchange, by its first turn, that the new messages replace, with all that follows it; or the last turn alone. */
+  readonly replaces?: number | 'last'
+}
+
+/** The last question, to be asked again: what was sent before the answer that is to be replaced. */
+export function askAgain({ turns }: History): Reconciled {
+  const messages = (turns.at(-1)?.messages ?? []).map(({ message }) => message)
+  const answer = messages.findIndex(({ role }) => role === 'assistant')
+  const question = answer < 0 ? messages : messages.slice(0, answer)
+  if (question.length > 0) return { messages: question, known: 0, replaces: 'last' }
+  throw new InvalidRequest(
+    'regenerate finds no question to ask again in this session. Send it with messages.',
+    {
+      param: 'regenerate',
+    },
+  )
 }
 
 /** Whether a question must be held against the stored history: it may bring some of it again, or what a client may not add. */

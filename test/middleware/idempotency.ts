@@ -303,6 +303,16 @@ export function keepsKeys(framework: Framework, core: () => Turnlog): void {
     expect(await codeOf(other)).to.deep.equal([422, 'idempotency_key_reused'])
   })
 
+  it('is no part of regenerate, which asks the last question again and takes its answer’s place', async () => {
+    const session = await newSession()
+    const { url, calls } = await start([jsonAnswer('worse'), jsonAnswer('better')])
+    await (await ask(url, question(session, 'q'))).text()
+    const again = await ask(url, { session_id: session, model: 'gpt-4o', regenerate: true })
+    expect(await again.text()).to.equal(jsonAnswer('better').text)
+    expect(calls[1]).to.deep.equal({ model: 'gpt-4o', messages: [{ role: 'user', content: 'q' }] })
+    expect(await said(session)).to.deep.equal(['done user: q', 'done assistant: better'])
+  })
+
   it('that nobody sent leaves two equal questions two turns', async () => {
     const session = await newSession()
     const { url, calls } = await start([jsonAnswer('a')])
