@@ -222,17 +222,34 @@ describe('torture: the checker', () => {
     })
 
     it('lets the front be shorter by turns that came after a begin that was repeated', () => {
-      const history = [...exchange(1), ...exchange(2), ...exchange(3)]
-      const late = aPrompt(4, history.slice(2), { at: 9 * second })
-      const record = (later: Prompt): string[] =>
+      const short = aPrompt(4, [...exchange(2), ...exchange(3)], { at: 6 * second })
+      const record = (sentAt: number): string[] =>
         broken({
-          attempts: [...good.attempts, anAttempt(4), anAttempt(5)],
-          prompts: [...good.prompts, late, later],
+          attempts: [
+            ...good.attempts,
+            anAttempt(4, { endedAt: 8 * second }),
+            anAttempt(5, { sentAt, endedAt: 8 * second }),
+          ],
+          prompts: [...good.prompts, short],
           state: { ...aState([1, 2, 3, 4, 5].map((turn) => aTurn(turn))), limit: 6 },
-        })
-      const fifth = aPrompt(5, [...history.slice(2), ...exchange(4)])
-      expect(record({ ...fifth, at: 5 * second })).to.deep.equal([])
-      expect(record({ ...fifth, at: 10 * second })).to.deep.equal(['missing'])
+        }).filter((fault) => fault === 'missing')
+      expect(record(5 * second)).to.have.length(0)
+      expect(record(6.5 * second)).to.have.length(1)
+    })
+
+    it('takes a question that was asked twice for the newer one', () => {
+      const twice = aTurn(1, { status: 'interrupted', answer: [], question: [['user', 'q3']] })
+      const again = aTurn(3, { status: 'interrupted', answer: [] })
+      const tries = [
+        anAttempt(1, { operation: 'o3', question: 'q3', outcome: 'unknown' }),
+        anAttempt(3, { outcome: 'unknown' }),
+      ]
+      const record = {
+        attempts: [tries[0]!, anAttempt(2), tries[1]!, anAttempt(4)],
+        prompts: [aPrompt(2, []), aPrompt(4, [['user', 'q3']])],
+        state: { ...aState([twice, aTurn(2), again, aTurn(4)]), limit: 2 },
+      }
+      expect(broken(record).filter((kind) => kind === 'missing')).to.deep.equal([])
     })
 
     it('lets a turn be missing that was acknowledged after the prompt was asked for', () => {

@@ -222,28 +222,29 @@ function promptFaults(record: Known, prompt: Prompt): string[] {
 
 /** Finds the turns that a prompt is made of. */
 class Matching {
-  #place = 0
-  #after = 0
+  #before: number
 
   constructor(
     private readonly record: Known,
     private readonly prompt: Prompt,
     private readonly attempt: Attempt,
-  ) {}
+  ) {
+    this.#before = prompt.turn
+  }
 
-  /** The numbers of the turns, or what is wrong. */
+  /** The numbers of the turns, or what is wrong. From the newest back: of two that look alike it takes the one that excuses more. */
   run(history: Prompt['messages']): number[] | string {
     const found: number[] = []
-    while (this.#place < history.length) {
-      const [role, text] = history[this.#place]!
-      if (role !== 'user') return `torn: an answer without its question (${text})`
-      const next = history[this.#place + 1]
-      const said = next?.[0] === 'assistant' ? next[1] : undefined
-      const turn = this.#turnOf(text, said)
+    for (let place = history.length - 1; place >= 0; place--) {
+      const [role, text] = history[place]!
+      const said = role === 'assistant' ? text : undefined
+      if (said !== undefined) place--
+      const asked = history[place]
+      if (asked?.[0] !== 'user') return `torn: an answer without its question (${text})`
+      const turn = this.#turnOf(asked[1], said)
       if (typeof turn === 'string') return turn
-      found.push(turn)
-      this.#after = turn
-      this.#place += said === undefined ? 1 : 2
+      found.unshift(turn)
+      this.#before = turn
     }
     return found
   }
@@ -258,11 +259,11 @@ class Matching {
       return said === undefined
         ? `torn: ${question} without its answer`
         : `mixed: ${question} answered by ${said}`
-    const inOrder = fitting.filter(({ turn }) => turn > this.#after && turn < this.prompt.turn)
+    const inOrder = fitting.filter(({ turn }) => turn < this.#before).sort((a, b) => b.turn - a.turn)
     const turn = inOrder.find((candidate) => !this.#hasLeft(candidate))
     if (turn) return turn.turn
     if (inOrder.length > 0) return `resurrected: ${question} had left the history`
-    return `order: ${question} comes after turn ${this.#after}`
+    return `order: ${question} comes before turn ${this.#before}`
   }
 
   /** A question without its answer: its turn had been given up by then. */
@@ -296,7 +297,7 @@ const wasToldBefore = ({ outcome, endedAt }: Attempt, { sentAt }: Attempt): bool
 
 /** Nothing that was acknowledged before is missing, but for the front that the limit cuts off. */
 function windowFaults(
-  { attempts, changes, state, prompts }: Known,
+  { attempts, changes, state }: Known,
   prompt: Prompt,
   asking: Attempt,
   found: readonly number[],
@@ -313,7 +314,10 @@ function windowFaults(
   const inside = missing.filter(({ turn }) => turn! > oldest)
   const faults = inside.map(({ turn }) => `missing: turn ${turn} was acknowledged before`)
   // A begin that was repeated may have read turns that came after it, and left those out again.
-  const later = prompts.filter(({ turn, at }) => turn > prompt.turn && at < prompt.at).length
+  const later = attempts.filter(
+    ({ turn = Infinity, sentAt, endedAt }) =>
+      turn > prompt.turn && sentAt < prompt.at && endedAt > asking.sentAt,
+  ).length
   if (missing.length > inside.length && size + 2 * (later + 1) <= state.limit)
     faults.push(
       `missing: ${size} messages of at most ${state.limit}, and turns before ${oldest} are left out`,

@@ -19,7 +19,7 @@ describe('torture: streams', function () {
     expect(report.endings).to.deep.equal({ interrupted: (waves * streams) / 10 })
     const [warm, ...later] = report.measures
     for (const { heapBytes, resources } of later) {
-      expect(heapBytes).to.be.below(warm!.heapBytes + 8 * mebibyte)
+      expect(heapBytes).to.be.below(warm!.heapBytes + 2 * mebibyte + 4096 * streams)
       for (const kind of ['Timeout', 'TCPSocketWrap'])
         expect(resources[kind] ?? 0, kind).to.be.at.most((warm!.resources[kind] ?? 0) + 20)
     }
