@@ -11,13 +11,19 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { floorPart } from './parts/floor.js'
+import { growth } from './parts/growth.js'
+import { jwtPart } from './parts/jwt.js'
 import type { Part } from './parts/part.js'
+import { server } from './parts/server.js'
+import { start } from './parts/start.js'
+import { streams } from './parts/streams.js'
+import { tokens } from './parts/tokens.js'
 import { turn } from './parts/turn.js'
 import { Progress } from './progress.js'
 import { report } from './report.js'
 import { machineOf, openStage } from './stage.js'
 
-const parts: readonly Part[] = [turn, floorPart]
+const parts: readonly Part[] = [turn, floorPart, server, streams, growth, tokens, jwtPart, start]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -45,10 +45,10 @@ export async function openStage(): Promise<Stage> {
 
 const microsecondsInTick = 10_000
 
-/** Of a process, its living children and those that it buried. */
-function cpuOf(pid: number): number {
+/** Processor time of a process, its living children and those that it buried, in microseconds. */
+export function cpuOf(pid: number): number {
   try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean)
     const [user, system, buriedUser, buriedSystem] = ticksOf(String(pid))
     const living = children.map((child) => {
       const [childUser, childSystem] = ticksOf(child)

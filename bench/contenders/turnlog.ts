@@ -1,7 +1,8 @@
 import createKnex from 'knex'
 
-import { createTurnlog, type TurnlogOptions } from '../../lib/index.js'
-import { migrate } from '../../migrations/index.js'
+import { createTurnlog, type TurnlogOptions } from 'turnlog'
+import { migrate } from 'turnlog/migrations'
+
 import { loadOurs, text, type Depth } from '../places.js'
 import { withClient } from '../stage.js'
 import { windowMessages, type Contender } from './contender.js'

@@ -1,0 +1,2 @@
+/** Events of one measured stream. */
+export const chunksOfStream = 500
