@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream'
 
 import { bodyParser } from '@koa/bodyparser'
-import express from 'express'
+import express, { type Request, type Response } from 'express'
 import Koa from 'koa'
 import { createTurnlog, type Turnlog } from 'turnlog'
 import { remember as rememberInExpress } from 'turnlog/express'
@@ -49,17 +49,23 @@ async function bodyOf(answer: IncomingMessage): Promise<unknown> {
 
 const user = (): string => 'bench'
 
+async function answerJson(req: Request, res: Response): Promise<void> {
+  res.json(await bodyOf(await ask('/json', req.body)))
+}
+
+async function answerStream(req: Request, res: Response): Promise<void> {
+  const answer = await ask(req.path.slice('/ask'.length), req.body)
+  res.setHeader('content-type', 'text/event-stream')
+  pipeline(answer, res, () => {})
+}
+
 function expressHost(history: Turnlog | undefined) {
   const app = express()
   app.use(express.json())
   app.post('/echo', (req, res) => void res.json(req.body))
   if (history) app.use('/ask', rememberInExpress(history, { userId: user, autoCreate: true }))
-  app.post('/ask/json', async (req, res) => void res.json(await bodyOf(await ask('/json', req.body))))
-  app.post(['/ask/stream', '/ask/hold'], async (req, res) => {
-    const answer = await ask(req.path.slice('/ask'.length), req.body)
-    res.setHeader('content-type', 'text/event-stream')
-    pipeline(answer, res, () => {})
-  })
+  app.post('/ask/json', (req, res, next) => void answerJson(req, res).catch(next))
+  app.post(['/ask/stream', '/ask/hold'], (req, res, next) => void answerStream(req, res).catch(next))
   return createServer(app)
 }
 
