@@ -64,8 +64,8 @@ function expressHost(history: Turnlog | undefined) {
   app.use(express.json())
   app.post('/echo', (req, res) => void res.json(req.body))
   if (history) app.use('/ask', rememberInExpress(history, { userId: user, autoCreate: true }))
-  app.post('/ask/json', (req, res, next) => void answerJson(req, res).catch(next))
-  app.post(['/ask/stream', '/ask/hold'], (req, res, next) => void answerStream(req, res).catch(next))
+  app.post('/ask/json', (req, res) => void answerJson(req, res))
+  app.post(['/ask/stream', '/ask/hold'], (req, res) => void answerStream(req, res))
   return createServer(app)
 }
 

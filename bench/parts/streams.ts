@@ -59,7 +59,8 @@ export const streams: Part = {
     progress.end()
 
     const figures = hosts.map((host) => ({
-      ...host,
+      name: host.name,
+      isOurs: host.isOurs,
       perChunk: figureOf(samples.get(host)!.map(({ perChunk }) => perChunk)),
       firstByte: figureOf(samples.get(host)!.map(({ firstByte }) => firstByte)),
       kibibytes: memory.get(host)! / 1024,
