@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 
 import { InvalidRequest, Unauthorized } from './errors.js'
 
-const sessionIdPattern = /^[A-Za-z0-9._~-]{1,128}$/
+export const sessionIdPattern = /^[A-Za-z0-9._~-]{1,128}$/
 
 /** Bytes of randomness in a session's id: 192 bits, above the 128 that design asks. */
 const sessionIdBytes = 24

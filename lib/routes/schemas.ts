@@ -1,6 +1,7 @@
 import { Ajv, type ErrorObject, type SchemaObject, type ValidateFunction } from 'ajv'
 
 import { InvalidRequest } from '../model/errors.js'
+import { sessionIdPattern } from '../model/identity.js'
 import type { PageRequest } from '../model/page.js'
 import { hasUnstorable, mustBe, unknownField } from '../model/rule.js'
 import { longestName, longestTtlSeconds, mostHistoryMessages } from '../sessions/limits.js'
@@ -43,7 +44,7 @@ const objectOf = (properties: Record<string, SchemaObject>) => ({
 
 const sessionId = {
   type: 'string',
-  pattern: '^[A-Za-z0-9._~-]{1,128}$',
+  pattern: sessionIdPattern.source,
   must: '1 to 128 of the characters A-Z a-z 0-9 . _ ~ -',
 }
 
