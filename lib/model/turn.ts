@@ -2,6 +2,9 @@ import type { JsonObject } from './json.js'
 import type { ListedMessage, TurnStatus } from './message.js'
 import type { Receipt } from './receipt.js'
 
+/** The largest number of a turn: the column's. */
+export const highestTurn = 2_147_483_647
+
 /** A turn as it is listed: what became of one request. */
 export interface TurnRecord {
   readonly turn: number

@@ -1,5 +1,5 @@
 import { anything, checkFields, integer } from '../model/rule.js'
-import type { TurnRecord } from '../model/turn.js'
+import { highestTurn, type TurnRecord } from '../model/turn.js'
 import type { Store } from '../store/store.js'
 import { invalid, sessionKey } from './input.js'
 import type { UserId } from './sessions.js'
@@ -16,9 +16,6 @@ export interface Turns {
   /** `undefined` when the user has no such session or it no such turn. */
   find(turn: FindTurn): Promise<TurnRecord | undefined>
 }
-
-/** The largest number of a turn: the column's. */
-export const highestTurn = 2_147_483_647
 
 export function createTurns(store: Store): Turns {
   const rules = { userId: anything, sessionId: anything, turn: integer(1, highestTurn) }

@@ -19,10 +19,18 @@ interface Read {
   readonly joined: readonly Row[] | null
 }
 
-const messageOf = ([, , , role, content, message, tokens]: Row): HistoryMessage => ({
+/** A message from its columns: its own JSON where it has some, else role and content, which say it all. */
+export const historyMessageOf = (
+  role: string,
+  content: string | null,
+  message: string | null,
+  tokens: number | null,
+): HistoryMessage => ({
   message: message === null ? { role, content } : (JSON.parse(message) as Message),
   ...(tokens === null ? {} : { tokens }),
 })
+
+const messageOf = ([, , , ...columns]: Row): HistoryMessage => historyMessageOf(...columns)
 
 function summaryOf({ summary }: Read): HistoryMessage[] {
   if (!summary) return []

@@ -67,12 +67,14 @@ export function asFault(error: unknown): TurnlogError {
   if (error instanceof TurnlogError) return error
   const code = codeOf(error)
   if (unstorable.test(code)) return unstorableFault(error)
-  if (!missing.has(code)) return new HistoryUnavailable(error)
-  return new Misconfigured(
-    'The database has no tables of Turnlog under this prefix and schema. Run `turnlog migrate`.',
-    { cause: error },
-  )
+  return missing.has(code) ? noTables(error) : new HistoryUnavailable(error)
 }
+
+export const noTables = (cause?: unknown): Misconfigured =>
+  new Misconfigured(
+    'The database has no tables of Turnlog under this prefix and schema. Run `turnlog migrate`.',
+    { cause },
+  )
 
 /** A repeat would fail like the first try. */
 export const unstorableFault = (cause: unknown): InvalidRequest =>

@@ -9,11 +9,12 @@ import { isStorableKey } from '../model/identity.js'
 import type { ListedMessage, MessagePlace } from '../model/message.js'
 import type { Page, PageRequest } from '../model/page.js'
 import type { Session, SessionFields, SessionKey } from '../model/session.js'
-import type { FinishedTurn, TurnRecord } from '../model/turn.js'
+import { highestTurn, type FinishedTurn, type TurnRecord } from '../model/turn.js'
 import { assembleHistory } from './assembly.js'
 import { checkPage, readMessageCursor, readSessionCursor, writeCursor } from './cursor.js'
 import { openHosts, openOwn, type Opened } from './connections.js'
 import { Database } from './database.js'
+import { noTables } from './faults.js'
 import { Lane } from './lane.js'
 import {
   beginArgument,
@@ -129,10 +130,7 @@ export class PostgresStore implements Store {
         `${completeTurn}(text,text,jsonb,boolean)`,
       ]),
     )
-    if (rows[0]?.present === true) return
-    throw new Misconfigured(
-      'The database has no tables of Turnlog under this prefix and schema. Run `turnlog migrate`.',
-    )
+    if (rows[0]?.present !== true) throw noTables()
   }
 
   async beginTurn(call: BeginCall): Promise<BeginResult> {
@@ -437,7 +435,7 @@ export class PostgresStore implements Store {
 
   private async turnRow(turn: SessionKey & { turn: number }): Promise<TurnRow | undefined> {
     checkSession(turn)
-    if (!Number.isSafeInteger(turn.turn) || turn.turn < 1 || turn.turn > 2_147_483_647) return undefined
+    if (!Number.isSafeInteger(turn.turn) || turn.turn < 1 || turn.turn > highestTurn) return undefined
     const { rows } = await this.database.run<TurnRow>('repeatable', (sql) =>
       this.turns(sql, turn)
         .where({ turn: turn.turn })

@@ -5,13 +5,13 @@ import {
   readableText,
   type HistoryMessage,
   type ListedMessage,
-  type Message,
   type TurnStatus,
 } from '../model/message.js'
 import type { Receipt } from '../model/receipt.js'
+import { hasUnstorable } from '../model/rule.js'
 import type { Session, SessionFields } from '../model/session.js'
 import type { TurnRecord } from '../model/turn.js'
-import { assembleHistory } from './assembly.js'
+import { assembleHistory, historyMessageOf } from './assembly.js'
 import { unstorableFault } from './faults.js'
 import type { LaneRow } from './lane.js'
 import type { BeginCall, BeginResult, CompleteCall, CompleteResult, SessionSettings } from './store.js'
@@ -20,12 +20,11 @@ import type { BeginCall, BeginResult, CompleteCall, CompleteResult, SessionSetti
  * Between our words and the tables' columns: snake case and the functions' argument names stand in this file alone.
  */
 
-const unstorable = /[\0\p{Surrogate}]/u
 const everyUnstorable = /[\0\p{Surrogate}]/gu
 
 /** Text as Postgres can hold it: NUL and lone surrogates become U+FFFD. */
 export const storable = (text: string): string =>
-  unstorable.test(text) ? text.replace(everyUnstorable, '\uFFFD') : text
+  hasUnstorable(text) ? text.replace(everyUnstorable, '\uFFFD') : text
 
 const storableOr = (text: string | undefined): string | undefined =>
   text === undefined ? undefined : storable(text)
@@ -43,8 +42,8 @@ function messageFields({ message, tokens }: HistoryMessage): MessageFields {
   const plain =
     typeof content === 'string' &&
     Object.keys(message).length === 2 &&
-    !unstorable.test(role) &&
-    !unstorable.test(content)
+    !hasUnstorable(role) &&
+    !hasUnstorable(content)
   return {
     role: storable(role),
     content: plain ? content : storable(readableText(content)),
@@ -265,9 +264,7 @@ export const listedMessageOf = (row: MessageRow): ListedMessage => ({
   part: row.part,
   exchange: row.exchange,
   status: row.status,
-  message:
-    row.message === null ? { role: row.role, content: row.content } : (JSON.parse(row.message) as Message),
-  ...(row.tokens === null ? {} : { tokens: row.tokens }),
+  ...historyMessageOf(row.role, row.content, row.message, row.tokens),
   createdAt: dateOf(row.created_at),
 })
 
