@@ -8,7 +8,8 @@ import { Readable } from 'node:stream'
 import nock from 'nock'
 
 import { readConversations, type RecordedMessage } from './conversations.js'
-import { providerRefusal, windowFault } from './rules.js'
+import { requestRefusal } from './openai-rules.js'
+import { windowFault } from './rules.js'
 
 interface Body {
   readonly model: string
@@ -41,7 +42,7 @@ nock('http://provider.test')
 function faultOf(body: Body): string | undefined {
   const unknown = Object.keys(body).find((name) => !allowedFields.has(name))
   if (unknown !== undefined) return `Unknown parameter: '${unknown}'.`
-  const refusal = providerRefusal(body.messages)
+  const refusal = requestRefusal({ ...body })
   if (refusal !== undefined) return refusal
   const [from, to, limit] = body.user.split(':').map(Number) as [number, number, number]
   return windowFault(body.messages, conversations.get(body.model)!.slice(0, to), from, limit)

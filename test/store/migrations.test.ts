@@ -146,7 +146,7 @@ describe('migrations', function () {
   it('name the user in every statement of the functions', async () => {
     await migrate(host)
     const { rows } = await host.raw("select prosrc from pg_proc where proname like 'chat\\_%\\_v1'")
-    expect(rows).to.have.length(3)
+    expect(rows).to.have.length(5)
     for (const { prosrc } of rows as { prosrc: string }[]) {
       const tables = prosrc.match(/(?:from|update|into|join) "chat_(?:sessions|turns|messages)"/g) ?? []
       expect(tables.length).to.be.greaterThan(5)
