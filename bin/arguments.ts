@@ -12,6 +12,13 @@ export type Request =
       readonly place: Place
       readonly to?: string
     }
+  | {
+      readonly kind: 'sweep'
+      readonly database: string
+      readonly redis?: string
+      readonly place: Place
+      readonly retentionSeconds?: number
+    }
   | { readonly kind: 'sql'; readonly database?: string; readonly place: Place }
 
 /** The command line is wrong; the message says how to repair it. */
@@ -23,6 +30,8 @@ const options = {
   status: { type: 'boolean' },
   sql: { type: 'boolean' },
   database: { type: 'string' },
+  redis: { type: 'string' },
+  'retention-seconds': { type: 'string' },
   schema: { type: 'string' },
   prefix: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -32,20 +41,27 @@ const options = {
 type Name = keyof typeof options
 type Values = { readonly [name in Name]?: (typeof options)[name]['type'] extends 'string' ? string : boolean }
 
-const commands = ['migrate']
+const commands = ['migrate', 'sweep']
+/** What one command takes and the other does not. */
+const own = {
+  migrate: ['to', 'rollback', 'status', 'sql'],
+  sweep: ['redis', 'retention-seconds'],
+} as const
 
 /** Read the arguments after the program's name, with `DATABASE_URL` in place of a missing `--database`. */
 export function readArguments(args: readonly string[], env: NodeJS.ProcessEnv): Request {
   const { values, positionals } = parse(args)
   if (values.help) return { kind: 'help' }
   if (values.version) return { kind: 'version' }
-  checkCommand(positionals)
+  const command = checkCommand(positionals)
+  checkOwn(command, values)
   checkTogether(values)
   const place = placeOf(values)
   if (values.sql) return { kind: 'sql', place, ...given('database', checkedUrl(values.database)) }
   const database = checkedUrl(values.database ?? env.DATABASE_URL)
   if (database === undefined)
     throw new WrongUsage('Say which database: --database postgres://… or DATABASE_URL.')
+  if (command === 'sweep') return sweepRequest(values, env, database, place)
   if (values.status) return { kind: 'status', database, place }
   if (values.rollback) return { kind: 'rollback', database, place }
   return { kind: 'migrate', database, place, ...given('to', values.to) }
@@ -85,13 +101,36 @@ function unknownOption(name: string, rawName: string): string {
   return unknownField(`--${name}`, dashed, 'option')
 }
 
-function checkCommand(positionals: readonly string[]): void {
+function checkCommand(positionals: readonly string[]): keyof typeof own {
   const [command, ...rest] = positionals
   if (command === undefined)
-    throw new WrongUsage('Say what to do: turnlog migrate. turnlog --help shows more.')
+    throw new WrongUsage('Say what to do: turnlog migrate or turnlog sweep. turnlog --help shows more.')
   if (!commands.includes(command)) throw new WrongUsage(unknownField(command, commands, 'command'))
   if (rest.length > 0)
-    throw new WrongUsage(`migrate takes options alone, got "${rest[0]}". Did you mean --to ${rest[0]}?`)
+    throw new WrongUsage(
+      `${command} takes options alone, got "${rest[0]}".${command === 'migrate' ? ` Did you mean --to ${rest[0]}?` : ''}`,
+    )
+  return command as keyof typeof own
+}
+
+function checkOwn(command: keyof typeof own, values: Values): void {
+  const other = command === 'migrate' ? 'sweep' : 'migrate'
+  const wrong = own[other].find((name) => values[name] !== undefined)
+  if (wrong !== undefined)
+    throw new WrongUsage(`--${wrong} belongs to turnlog ${other}, not to turnlog ${command}.`)
+}
+
+function sweepRequest(values: Values, env: NodeJS.ProcessEnv, database: string, place: Place): Request {
+  const seconds = values['retention-seconds']
+  if (seconds !== undefined && !/^\d{1,9}$/.test(seconds))
+    throw new WrongUsage(`--retention-seconds must be a whole number of seconds, got "${seconds}".`)
+  return {
+    kind: 'sweep',
+    database,
+    place,
+    ...given('redis', values.redis ?? env.REDIS_URL),
+    ...given('retentionSeconds', seconds === undefined ? undefined : Number(seconds)),
+  }
 }
 
 function checkTogether(values: Values): void {

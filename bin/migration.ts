@@ -2,7 +2,7 @@ import { connect, type Connection } from '../migrations/connection.js'
 import { migrate, rollback, sql, status } from '../migrations/index.js'
 import type { Request } from './arguments.js'
 
-type Asked = Exclude<Request, { readonly kind: 'help' | 'version' }>
+type Asked = Exclude<Request, { readonly kind: 'help' | 'version' | 'sweep' }>
 
 /** Do what was asked; the lines to print. */
 export async function runMigration(asked: Asked): Promise<readonly string[]> {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { readArguments, WrongUsage, type Request } from './arguments.js'
 import { describe } from './failure.js'
 import { runMigration } from './migration.js'
+import { runSweep } from './sweep.js'
 
 const help = `turnlog migrate [options]     bring the schema to its newest state
 
@@ -16,8 +17,15 @@ const help = `turnlog migrate [options]     bring the schema to its newest state
   --prefix NAME     put before every table's name; default chat_
   --help, --version
 
+turnlog sweep [options]       close turns that dead processes left open, purge what is gone for good
+
+  --retention-seconds N   purge the sessions that were deleted or have expired so long ago; without it none
+  --redis URL             forget them there too; default REDIS_URL
+  --database, --schema, --prefix
+
   turnlog migrate --database postgres://app:secret@localhost:5432/app
   turnlog migrate --sql --schema chat > chat.sql
+  turnlog sweep --retention-seconds 2592000
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`
 
@@ -38,6 +46,7 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
 async function answer(request: Request): Promise<readonly string[]> {
   if (request.kind === 'help') return [help]
   if (request.kind === 'version') return [version()]
+  if (request.kind === 'sweep') return runSweep(request)
   return runMigration(request)
 }
 

@@ -23,6 +23,7 @@ export type {
   Sessions,
   UserId,
 } from './sessions/sessions.js'
+export type { Swept } from './sessions/sweeper.js'
 export type { FindTurn, Turns } from './sessions/turns.js'
 export { createTurnlog, type Turnlog } from './turnlog.js'
 export type { TurnlogOptions } from './options.js'

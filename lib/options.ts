@@ -75,6 +75,10 @@ export interface TurnlogOptions {
   readonly maxAnswerBytes?: number
   /** The longest single event of a stream. Default 1 MiB. */
   readonly maxEventBytes?: number
+  /** Seconds after which `sweep` purges what was deleted or has expired; nothing is left of it. Default never. */
+  readonly retentionSeconds?: number
+  /** Seconds between two sweeps of this process; 0: only when `sweep` is called. Default 3,600 with `retentionSeconds`, else 0. */
+  readonly sweepIntervalSeconds?: number
   /** How long the hot window is kept. Default 3,600. */
   readonly windowTtlSeconds?: number
   /** Memory for hot windows in this process. Default 64 MiB. */
@@ -135,6 +139,8 @@ const rules: Readonly<Record<keyof TurnlogOptions, Rule>> = {
   maxMessageDepth: integer(2, 1000),
   maxAnswerBytes: integer(1, 1024 * mebibyte),
   maxEventBytes: integer(1, 1024 * mebibyte),
+  retentionSeconds: integer(0, 315_360_000),
+  sweepIntervalSeconds: integer(0, 86_400),
   windowTtlSeconds: integer(1, 604_800),
   maxMemoryBytes: integer(0, 1024 * 1024 * mebibyte),
   limits: anything,
@@ -163,6 +169,8 @@ export function turnlogOptions(options: TurnlogOptions) {
     maxMessageDepth = 64,
     maxAnswerBytes = 16 * mebibyte,
     maxEventBytes = mebibyte,
+    retentionSeconds,
+    sweepIntervalSeconds = retentionSeconds === undefined ? 0 : 3600,
     windowTtlSeconds = 3600,
     maxMemoryBytes = 64 * mebibyte,
     limits,
@@ -189,6 +197,8 @@ export function turnlogOptions(options: TurnlogOptions) {
     maxMessageDepth,
     maxAnswerBytes,
     maxEventBytes,
+    retentionSeconds,
+    sweepIntervalSeconds,
     windowTtlSeconds,
     maxMemoryBytes,
     limits,

@@ -17,6 +17,7 @@ import { TurnlogError } from './model/errors.js'
 import { firstLeaseMs, leaseMs, turnlogOptions, type TurnlogOptions } from './options.js'
 import { createMessages, type Messages } from './sessions/messages.js'
 import { createSessions, type Sessions } from './sessions/sessions.js'
+import { Sweeper, type Swept } from './sessions/sweeper.js'
 import { createTurns, type Turns } from './sessions/turns.js'
 import type { SessionFields } from './model/session.js'
 import { openStore } from './store/open.js'
@@ -37,6 +38,11 @@ export interface Turnlog {
   readonly sessions: Sessions
   readonly messages: Messages
   readonly turns: Turns
+  /**
+   * Purge the sessions that were deleted or have expired `retentionSeconds` ago, and close the turns that dead processes left
+   * open. One process at a time: `undefined` while another one sweeps.
+   */
+  sweep(): Promise<Swept | undefined>
   /**
    * Resolves when the store answers and tokens of the named models can be counted. Nothing needs it; readiness checks like
    * it. Loading what counts holds the event loop for up to a second, once: behind the first turn's end, or here.
@@ -88,12 +94,13 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   })
   const summaries = openSummaries(options, store, cache, counting)
   const beginning = new Beginning(store, cache, ending, counting, summaries, beginOptions(options))
+  const sweeper = openSweeper(options, store, cache)
 
   let closing: Promise<void> | undefined
   async function shutDown(drainMs: number): Promise<void> {
     counting.close()
     summaries?.close()
-    const begun = beginning.close()
+    const begun = Promise.all([beginning.close(), sweeper.close()])
     const drained = new AbortController()
     const late = sleep(drainMs, undefined, { signal: drained.signal }).catch(() => undefined)
     await Promise.race([begun.then(() => Promise.all([...beginning.open].map((turn) => turn.ended))), late])
@@ -104,7 +111,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   }
 
   /** What still runs is interrupted with what was said, and what was deferred is tried once more. */
-  async function keepTheRest(begun: Promise<void>): Promise<void> {
+  async function keepTheRest(begun: Promise<unknown>): Promise<void> {
     await begun
     const reason = new TurnlogError('closing', 503, 'The server is shutting down.')
     await Promise.all([...beginning.open].map((turn) => turn.abandon(reason)))
@@ -121,6 +128,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
     sessions: createSessions(store, limits, newSession),
     messages: createMessages(store, format, limits),
     turns: createTurns(store),
+    sweep: () => sweeper.sweep(),
     ready: async ({ models = [] } = {}) =>
       void (await Promise.all([
         store.ready(),
@@ -169,6 +177,13 @@ function openSummaries(
     onFault: (error, session) => tell(() => onFault(error, session)),
   })
 }
+
+const openSweeper = (options: Options, store: Store, cache: Cache): Sweeper =>
+  new Sweeper(store, cache, {
+    retentionSeconds: options.retentionSeconds,
+    intervalSeconds: options.sweepIntervalSeconds,
+    onFault: (error) => tell(() => options.onFault(error, {})),
+  })
 
 const beginOptions = (options: Options): BeginOptions => ({
   format: options.format,

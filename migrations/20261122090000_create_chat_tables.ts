@@ -2,13 +2,13 @@ import type { Names } from './names.js'
 
 /**
  * Sessions, turns and messages. Every key begins with user_id: one user's data lies together, and a distributed
- * Postgres can spread all three by it.
+ * Postgres can spread all three by it. Leases are nobody's data: work that one process does at a time.
  */
 export const createChatTables = {
   name: '20261122090000_create_chat_tables',
 
   /** These must not exist yet: somebody else's table of the same name is never touched. */
-  makes: (names: Names): readonly string[] => [names.sessions, names.turns, names.messages],
+  makes: (names: Names): readonly string[] => [names.sessions, names.turns, names.messages, names.leases],
 
   up: (names: Names): readonly string[] => [
     `create table ${names.sessions} (
@@ -106,9 +106,15 @@ export const createChatTables = {
   created_at timestamptz not null default now(),
   primary key (user_id, session_id, exchange, turn, part)
 )`,
+    `create table ${names.leases} (
+  name text primary key,
+  holder uuid not null,
+  held_until timestamptz not null
+)`,
   ],
 
   down: (names: Names): readonly string[] => [
+    `drop table ${names.leases}`,
     `drop table ${names.messages}`,
     `drop table ${names.turns}`,
     `drop table ${names.sessions}`,

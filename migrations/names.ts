@@ -15,6 +15,7 @@ export interface Names {
   readonly sessions: string
   readonly turns: string
   readonly messages: string
+  readonly leases: string
   readonly beginTurn: string
   readonly completeTurn: string
   readonly readHistory: string
@@ -46,6 +47,7 @@ export function namesAt({ prefix = 'chat_', schema }: Place = {}): Names {
     sessions: qualified('sessions'),
     turns: qualified('turns'),
     messages: qualified('messages'),
+    leases: qualified('leases'),
     beginTurn: qualified('begin_v1'),
     completeTurn: qualified('complete_v1'),
     readHistory: qualified('history_v1'),

@@ -16,6 +16,7 @@ import { openHosts, openOwn, type Opened } from './connections.js'
 import { Database } from './database.js'
 import { noTables } from './faults.js'
 import { Lane } from './lane.js'
+import { Purge } from './purge.js'
 import {
   beginArgument,
   beginResult,
@@ -37,6 +38,8 @@ import type {
   BeginResult,
   CompleteCall,
   CompleteResult,
+  Purgeable,
+  PurgeRequest,
   SessionSettings,
   Store,
   SummaryClaim,
@@ -104,6 +107,7 @@ export class PostgresStore implements Store {
   private readonly database: Database
   private readonly begins: Lane
   private readonly completions: Lane
+  private readonly purge: Purge
 
   constructor(options: PostgresOptions | StoreParts) {
     this.names = namesAt(options)
@@ -117,6 +121,7 @@ export class PostgresStore implements Store {
     if (!('open' in options)) checkDatabase(options)
     const open = 'open' in options ? options.open : () => openPostgres(options)
     this.database = new Database(open, { acquireMs, statementMs, retryMs, queue })
+    this.purge = new Purge(this.database, this.names)
     const lane = { database: this.database, queue, single }
     this.begins = new Lane({ ...lane, procedure: this.names.beginTurn })
     this.completions = new Lane({ ...lane, procedure: this.names.completeTurn })
@@ -386,6 +391,23 @@ export class PostgresStore implements Store {
     session: SessionKey & { nonce: string; to: number; text: string; tokens?: number },
   ): Promise<boolean> {
     return saveSummary(this.database, this.names, session)
+  }
+
+  holdLease(name: string, holder: string, leaseMs: number): Promise<boolean> {
+    return this.purge.hold(name, holder, leaseMs)
+  }
+
+  releaseLease(name: string, holder: string): Promise<void> {
+    return this.purge.release(name, holder)
+  }
+
+  listPurgeable(request: PurgeRequest): Promise<Purgeable> {
+    return this.purge.list(request)
+  }
+
+  async purgeSession(session: SessionKey, retentionSeconds: number): Promise<boolean> {
+    checkSession(session)
+    return await this.purge.purge(session, retentionSeconds)
   }
 
   async close(): Promise<void> {

@@ -62,6 +62,22 @@ export interface Begun {
   readonly waitsFor?: number
 }
 
+/** A stretch of all sessions, for a sweep. */
+export interface PurgeRequest {
+  /** How long ago a session must have been deleted or have expired. */
+  readonly retentionSeconds: number
+  /** Where the stretch before ended. */
+  readonly after?: SessionKey
+  /** Sessions to look at. */
+  readonly limit: number
+}
+
+export interface Purgeable {
+  readonly sessions: readonly SessionKey[]
+  /** Where the stretch ended; absent when there are no more sessions. */
+  readonly next?: SessionKey
+}
+
 export type BeginResult =
   | Begun
   /** Unknown, foreign, deleted and expired look the same. */
@@ -201,6 +217,18 @@ export interface Store {
   saveSummary(
     session: SessionKey & { nonce: string; to: number; text: string; tokens?: number },
   ): Promise<boolean>
+
+  /**
+   * Take a lease of this name, or renew one's own. False while another holder has it. The database's clock decides; a lease
+   * that was not renewed is free after `leaseMs`.
+   */
+  holdLease(name: string, holder: string, leaseMs: number): Promise<boolean>
+  /** Give a lease back. Nothing happens when it is another's. */
+  releaseLease(name: string, holder: string): Promise<void>
+  /** The sessions of a stretch, anybody's, that were deleted or have expired so long ago. */
+  listPurgeable(request: PurgeRequest): Promise<Purgeable>
+  /** Delete every row of such a session in one commit; its id may be used again. False when it is none (any more). */
+  purgeSession(session: SessionKey, retentionSeconds: number): Promise<boolean>
 
   /** End the connections that are the store's own; those of the host stay open. */
   close(): Promise<void>

@@ -44,7 +44,11 @@ const tableNames = (url: string, schema = 'public'): Promise<unknown[]> =>
 
 const named = (...names: string[]): unknown[] => names.map((tablename) => ({ tablename }))
 const ours = (prefix = 'chat_'): unknown[] =>
-  named(...['messages', 'migrations', 'migrations_lock', 'sessions', 'turns'].map((name) => prefix + name))
+  named(
+    ...['leases', 'messages', 'migrations', 'migrations_lock', 'sessions', 'turns'].map(
+      (name) => prefix + name,
+    ),
+  )
 
 describe('turnlog command', () => {
   let database: Awaited<ReturnType<typeof freshDatabase>>
@@ -183,5 +187,31 @@ describe('turnlog command', () => {
     const { code, err } = await turnlog(['migrate', '--database', url.href])
     expect(code).to.equal(1)
     expect(err).to.contain('not_there').and.contain('Create it first')
+  })
+
+  it('sweeps once, purging what is older than the retention', async () => {
+    await turnlog(['migrate', '--database', database.url])
+    await rows(
+      database.url,
+      `insert into chat_sessions (user_id, id, revision, is_active, updated_at)
+        values ('u', 's', gen_random_uuid(), false, now() - interval '1 hour')`,
+    )
+    const at = ['sweep', '--database', database.url, '--redis', process.env.TEST_REDIS_URL!]
+    expect((await turnlog(at)).out).to.equal('closed  0 turns\npurged  0 sessions\n')
+    const swept = await turnlog([...at, '--retention-seconds', '3000'])
+    expect(swept).to.deep.equal({ code: 0, out: 'closed  0 turns\npurged  1 sessions\n', err: '' })
+    expect(await rows(database.url, 'select 1 from chat_sessions')).to.deep.equal([])
+  })
+
+  it('keeps the options of its commands apart', async () => {
+    const at = ['--database', database.url]
+    const { code, err } = await turnlog(['migrate', ...at, '--retention-seconds', '5'])
+    expect({ code, err }).to.deep.equal({
+      code: 2,
+      err: 'turnlog: --retention-seconds belongs to turnlog sweep, not to turnlog migrate.\n',
+    })
+    expect((await turnlog(['sweep', ...at, '--retention-seconds', 'x'])).err).to.contain(
+      'a whole number of seconds',
+    )
   })
 })

@@ -45,6 +45,8 @@ export function storeContract({ name, start }: StoreUnderTest): void {
     describe('forking', () => forks(get))
     describe('restoring', () => restores(get))
     describe('listing messages', () => listsMessages(get))
+    describe('a lease', () => leases(get))
+    describe('purging', () => purges(get))
     describe('another user', () => isolates(get))
     describe('wrong arguments', () => refuses(get))
   })
@@ -1066,6 +1068,57 @@ function listsMessages(get: Get): void {
     const further = { limit: 3, order: 'desc', after: down.nextCursor! } as const
     expect(await ids(further)).to.deep.equal([...all].reverse().slice(3, 6))
     expect(await ids({ limit: 2, offset: 3 })).to.deep.equal(all.slice(3, 5))
+  })
+}
+
+function leases(get: Get): void {
+  const [mine, yours] = [randomUUID(), randomUUID()]
+
+  it('is one holder’s, who may renew it, until it is given back', async () => {
+    const name = randomUUID()
+    expect(await get().holdLease(name, mine, 60_000)).to.equal(true)
+    expect(await get().holdLease(name, yours, 60_000)).to.equal(false)
+    expect(await get().holdLease(name, mine, 60_000)).to.equal(true)
+    await get().releaseLease(name, yours)
+    expect(await get().holdLease(name, yours, 60_000)).to.equal(false)
+    await get().releaseLease(name, mine)
+    expect(await get().holdLease(name, yours, 60_000)).to.equal(true)
+  })
+
+  it('is free once it has run out', async () => {
+    const name = randomUUID()
+    expect(await get().holdLease(name, mine, 0)).to.equal(true)
+    expect(await get().holdLease(name, yours, 60_000)).to.equal(true)
+  })
+}
+
+function purges(get: Get): void {
+  const all = async (retentionSeconds: number): Promise<SessionKey[]> => {
+    const found: SessionKey[] = []
+    for (let after: SessionKey | undefined, more = true; more;) {
+      const page = await get().listPurgeable({ retentionSeconds, limit: 7, ...(after && { after }) })
+      found.push(...page.sessions)
+      after = page.next
+      more = after !== undefined
+    }
+    return found
+  }
+
+  it('lists what was deleted so long ago, in stretches, and deletes it once', async () => {
+    const [gone, live] = [await aSession(get()), await aSession(get())]
+    for (const key of [gone, live]) await ask(get(), key)
+    await get().deleteSession(gone)
+    expect(await all(1000)).to.deep.equal([])
+    const found = await all(0)
+    expect(found).to.deep.include(gone)
+    expect(found).to.not.deep.include(live)
+    expect(await get().purgeSession(live, 0)).to.equal(false)
+    expect(await get().purgeSession(gone, 1000)).to.equal(false)
+    expect(await get().purgeSession(gone, 0)).to.equal(true)
+    expect(await get().purgeSession(gone, 0)).to.equal(false)
+    expect(await listed(get(), live)).to.have.length(2)
+    expect((await get().createSession(gone))?.messageCount).to.equal(0)
+    expect(await history(get(), gone)).to.deep.equal([])
   })
 }
 
