@@ -60,6 +60,7 @@ export class Sweeper {
   }
 
   async #sweep(): Promise<Swept | undefined> {
+    await this.cache.ready()
     const holder = randomUUID()
     const renew = async (): Promise<boolean> =>
       !this.#closing.signal.aborted && (await this.store.holdLease(leaseName, holder, leaseMs))
