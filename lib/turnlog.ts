@@ -88,10 +88,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
     onState: options.onCacheState,
   })
   const ending = openEnding(options, store, cache)
-  const counting = new Counting({
-    modelLimits: options.modelLimits,
-    onFault: (error) => tell(() => options.onFault(error, {})),
-  })
+  const counting = openCounting(options)
   const summaries = openSummaries(options, store, cache, counting)
   const beginning = new Beginning(store, cache, ending, counting, summaries, beginOptions(options))
   const sweeper = openSweeper(options, store, cache)
@@ -177,6 +174,9 @@ function openSummaries(
     onFault: (error, session) => tell(() => onFault(error, session)),
   })
 }
+
+const openCounting = ({ modelLimits, onFault }: Options): Counting =>
+  new Counting({ modelLimits, onFault: (error) => tell(() => onFault(error, {})) })
 
 const openSweeper = (options: Options, store: Store, cache: Cache): Sweeper =>
   new Sweeper(store, cache, {
