@@ -4,6 +4,9 @@ export interface Message {
   readonly [field: string]: unknown
 }
 
+/** Whether a message is pinned to the front of every prompt where it leads a request. */
+export const isPinned = ({ role }: Message): boolean => role === 'system' || role === 'developer'
+
 /** What a turn's status says of its answer. Only `done` is complete; `open` is still being answered. */
 export type TurnStatus = 'open' | 'done' | 'interrupted' | 'failed' | 'superseded'
 

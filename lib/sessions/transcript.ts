@@ -1,4 +1,4 @@
-import type { Message } from '../model/message.js'
+import { isPinned, type Message } from '../model/message.js'
 import type { Format } from '../wire/format.js'
 
 /** What the transcript needs to know of a provider's messages. */
@@ -42,10 +42,8 @@ const saying = (message: Message): TranscriptTurn => ({ question: [], answer: [m
 const isResults = ({ question, answer }: TranscriptTurn, answers: CallReader['answers']): boolean =>
   answer.length === 0 && question.length > 0 && question.every((message) => answers(message).length > 0)
 
-const isSystem = ({ role }: Message): boolean => role === 'system' || role === 'developer'
-
 function leadingSystem(messages: readonly Message[]): number {
-  const first = messages.findIndex((message) => !isSystem(message))
+  const first = messages.findIndex((message) => !isPinned(message))
   return first === -1 ? messages.length : first
 }
 

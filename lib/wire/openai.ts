@@ -1,6 +1,6 @@
 import { InvalidRequest } from '../model/errors.js'
 import { isObject, type JsonObject } from '../model/json.js'
-import type { Message } from '../model/message.js'
+import { isPinned, type Message } from '../model/message.js'
 import type { Format, Prompt, Question } from './format.js'
 import { readMessages, wholeNumber } from './messages.js'
 import { callIds, ChatReader } from './openai-answer.js'
@@ -52,8 +52,6 @@ const speakers = '"system", "developer", "user", "assistant" or "tool"'
 
 const onlyPinned =
   'messages holds only system messages. Add what is asked, such as {"role": "user", "content": "Hello"}.'
-
-const isPinned = ({ role }: Message): boolean => role === 'system' || role === 'developer'
 
 function inject(body: JsonObject, { system, messages }: Prompt): JsonObject {
   return { ...body, messages: [...system, ...messages].map(asSent) }
