@@ -74,7 +74,9 @@ function configOf(place: Place): Knex.MigratorConfig {
 /** Two migrators may meet: at Knex's lock, or while both make the schema or the ledger. */
 function isMeeting(error: unknown): boolean {
   const { name, code } = error as { name?: string; code?: string }
-  return name === 'MigrationLocked' || code === '42P07' || code === '23505' || code === '42P06'
+  return (
+    name === 'MigrationLocked' || code === '42P07' || code === '42710' || code === '23505' || code === '42P06'
+  )
 }
 
 async function alone<Result>(place: Place, work: () => Promise<Result>): Promise<Result> {
