@@ -15,8 +15,11 @@ describe('torture: streams', function () {
     const report = await runStreams(streams, keepRecord)
     console.log({ ...report, measures: report.measures.map((each) => JSON.stringify(each)) })
     expect(report.faults.slice(0, 20)).to.deep.equal([])
-    expect(report.acknowledged).to.equal((waves * streams * 9) / 10)
-    expect(report.endings).to.deep.equal({ interrupted: (waves * streams) / 10 })
+    expect(report.acknowledged).to.be.greaterThan(0)
+    expect(report.stayed).to.deep.equal({ done: (waves * streams * 9) / 10 })
+    // A client may have got all before it left.
+    expect(report.endings).to.have.any.keys('interrupted')
+    expect(report.endings).to.not.have.any.keys('open', 'failed', 'none')
     const [warm, ...later] = report.measures
     for (const { heapBytes, resources } of later) {
       expect(heapBytes).to.be.below(warm!.heapBytes + 2 * mebibyte + 4096 * streams)

@@ -10,6 +10,8 @@ export interface StreamsReport {
   /** Streams that were read to their end, and those whose client left; over all waves. */
   readonly acknowledged: number
   readonly left: number
+  /** Turns whose client stayed, by their status: an answer that could not be committed in time is stored later. */
+  readonly stayed: Readonly<Record<string, number>>
   /** Turns whose client left, by their status. */
   readonly endings: Readonly<Record<string, number>>
   /** After each wave. */
@@ -40,13 +42,15 @@ export async function runStreams(streams: number, onFaulty?: OnFaulty): Promise<
     const acknowledged = clients.attempts.filter(({ outcome }) => outcome === 'acknowledged').length
     const leavers = clients.attempts.filter(({ operation }) => operation.startsWith('leaves'))
     const { faults, states } = await judge(cluster, clients, onFaulty)
-    const endings: Record<string, number> = {}
-    for (const { session, turn } of leavers) {
-      const status = states.get(session)?.turns.find((each) => each.turn === turn)?.status ?? 'none'
-      endings[status] = (endings[status] ?? 0) + 1
+    const [endings, stayed] = [{}, {}] as [Record<string, number>, Record<string, number>]
+    for (const { session, operation } of clients.attempts) {
+      if (operation.endsWith(':last')) continue
+      const counts = operation.startsWith('leaves') ? endings : stayed
+      const status = states.get(session)?.turns.find(({ turn }) => turn === 1)?.status ?? 'none'
+      counts[status] = (counts[status] ?? 0) + 1
     }
     const seconds = Math.round((performance.now() - startedAt) / 1000)
-    return { streams, acknowledged, left: leavers.length, endings, measures, seconds, faults }
+    return { streams, acknowledged, left: leavers.length, endings, stayed, measures, seconds, faults }
   } finally {
     clients.end()
     await cluster.stop()
