@@ -231,6 +231,7 @@ function singleTurns(stage: Stage): void {
         'dropped',
         'tokens',
         'source',
+        'summarized',
         'trimmed_by',
         'choices_not_stored',
         'repaired',

@@ -199,10 +199,19 @@ const partsOf = (path: string): string[] =>
     .filter((name) => name === basename(path) || name.startsWith(`${basename(path)}.`))
     .map((name) => join(dirname(path), name))
 
+/** The keys whose value or name holds the word; ours are strings, and other tests' keys of other types hold nothing of ours. */
 async function keysWith(word: string): Promise<string[]> {
   const client = new Redis(process.env.TEST_REDIS_URL!)
-  const keys = await client.keys('*')
-  const values = await Promise.all(keys.map((key) => client.getBuffer(key)))
-  client.disconnect()
-  return keys.filter((_, index) => values[index]?.includes(word))
+  try {
+    const keys = await client.keys('*')
+    const types = await Promise.all(keys.map((key) => client.type(key)))
+    const strings = keys.filter((_, index) => types[index] === 'string')
+    const values = await Promise.all(strings.map((key) => client.getBuffer(key)))
+    return [
+      ...keys.filter((key) => key.includes(word)),
+      ...strings.filter((_, index) => values[index]?.includes(word)),
+    ]
+  } finally {
+    client.disconnect()
+  }
 }
