@@ -20,7 +20,7 @@ export interface FaultContext {
 
 export interface TurnlogOptions {
   /**
-   * A Postgres URL, a Knex instance (stays the host's), a Knex configuration, `'embedded'` (PGlite in TURNLOG_DIR, default
+   * A Postgres URL, a Knex instance (stays the host's), pg's own configuration, `'embedded'` (PGlite in TURNLOG_DIR, default
    * ./.turnlog), `'memory'` (PGlite, gone with the process) or `{ directory }`. Default `'embedded'`, which NODE_ENV=production must ask for.
    */
   readonly database?: Database

@@ -2,15 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Cache } from './cache/cache.js'
 import { openCache } from './cache/open.js'
-import {
-  Beginning,
-  type BeginOptions,
-  type BeginRequest,
-  type ContextRequest,
-  type Preview,
-} from './completion/begin.js'
+import { Beginning, type BeginOptions, type Preview } from './completion/begin.js'
 import { Counting } from './completion/counting.js'
 import { Ending } from './completion/ending.js'
+import type { BeginRequest, ContextRequest } from './completion/request.js'
 import { Summaries } from './completion/summarizing.js'
 import type { Turn } from './completion/turn.js'
 import { TurnlogError } from './model/errors.js'

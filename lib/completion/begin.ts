@@ -19,7 +19,7 @@ import {
   keyedSessionId,
   newSessionId,
 } from '../model/identity.js'
-import { canonicalJson, isObject, isShallow, type JsonObject } from '../model/json.js'
+import { canonicalJson, isShallow, type JsonObject } from '../model/json.js'
 import type { HistoryMessage, Message } from '../model/message.js'
 import type { Receipt } from '../model/receipt.js'
 import type { SessionFields, SessionKey } from '../model/session.js'
@@ -31,42 +31,10 @@ import type { Ending } from './ending.js'
 import { cutPrompt, type CutPrompt } from './prompt.js'
 import { askAgain, needsHistory, reconcile, type Reconciled, type ReconcileOptions } from './reconcile.js'
 import type { RecorderOptions } from './recorder.js'
+import { checkRequest, withoutControls, type BeginRequest, type ContextRequest } from './request.js'
 import { OpenTurn, ReplayedTurn, type Replayed, type Stored, type Turn } from './turn.js'
 import type { Summaries } from './summarizing.js'
 import { waitForTurns } from './waiting.js'
-
-/** What a turn asks, and for whom. */
-export interface BeginRequest {
-  readonly userId: string | number
-  /** A session's id, or `"new"` to create one: the same one for the same idempotency key. */
-  readonly sessionId: string
-  /** The user's words, or the new messages in the format's shape. Either this or `body`. */
-  readonly question?: string | Message | readonly Message[]
-  /** A whole request body in the format's shape; the turn's `body` is what to send on. */
-  readonly body?: JsonObject
-  /** The provider's model; the body's own, or the session's, when absent. */
-  readonly model?: string
-  /** Idempotency key, at most 255 bytes: the same key on a session is recorded once. */
-  readonly key?: string
-  /** Aborting it interrupts the turn. */
-  readonly signal?: AbortSignal
-  /** The provider's wire shape; chat completions by default. */
-  readonly format?: Format
-  /** Messages of history for this turn alone, 1 to 1,000; the session's own number by default. */
-  readonly maxHistoryMessages?: number
-  /** Create the session when the user has none of this id. Default false. */
-  readonly autoCreate?: boolean
-  /** Answer the last question again: the present answer is superseded when the new one is done. The question may be left out. */
-  readonly regenerate?: boolean
-  /** What to do while another turn of the session is open. Default as configured. */
-  readonly concurrency?: 'allow' | 'reject' | 'enqueue'
-}
-
-/** What a dry run asks: as a begin would, without what only a turn needs. */
-export type ContextRequest = Omit<BeginRequest, 'key' | 'signal' | 'autoCreate' | 'concurrency'>
-
-/** Fields of a body that are ours: they never reach a provider. */
-export const controlFields: readonly string[] = ['session_id', 'idempotency_key', 'regenerate']
 
 export interface BeginOptions {
   readonly format: Format
@@ -269,6 +237,7 @@ export class Beginning {
   }
 
   #read(request: BeginRequest): Asked {
+    checkRequest(request)
     const userId = checkUserId(request.userId)
     if (request.key !== undefined && !isStorableKey(request.key, longestKey)) {
       throw new InvalidRequest(
@@ -570,12 +539,6 @@ function readQuestion(format: Format, body: JsonObject, regenerate: boolean): Qu
   const { messages = [] } = body
   if (!regenerate || !Array.isArray(messages) || messages.length > 0) return format.read(body)
   return { ...format.read({ ...body, messages: [{ role: 'user', content: '-' }] }), messages: [] }
-}
-
-/** The body without our control fields. */
-export function withoutControls(body: JsonObject): JsonObject {
-  if (!isObject(body)) throw new InvalidRequest('The request body must be a JSON object.')
-  return Object.fromEntries(Object.entries(body).filter(([name]) => !controlFields.includes(name)))
 }
 
 /** Fields that say how the answer is to come and not which: a retry may ask for the same answer in the other shape. */

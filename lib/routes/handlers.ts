@@ -1,4 +1,5 @@
-import type { ContextRequest, Preview } from '../completion/begin.js'
+import type { Preview } from '../completion/begin.js'
+import type { ContextRequest } from '../completion/request.js'
 import { InvalidRequest, SessionNotFound, TurnlogError } from '../model/errors.js'
 import { isObject } from '../model/json.js'
 import { mustBe } from '../model/rule.js'

@@ -96,4 +96,22 @@ describe('bounds', () => {
     expect(await count()).to.equal(0)
     expect(await refusalOf(append(5))).to.deep.equal([200, 'taken'])
   })
+
+  it('takes 1,000 messages of history for one turn, and not 1,001 or none', async () => {
+    const ask = (maxHistoryMessages: number) =>
+      refusalOf(turnlog.begin({ ...session(), question: 'q', maxHistoryMessages }))
+    expect(await ask(1001)).to.deep.equal([400, 'invalid_request'])
+    expect(await ask(0)).to.deep.equal([400, 'invalid_request'])
+    expect(await count()).to.equal(0)
+    expect(await ask(1000)).to.deep.equal([200, 'taken'])
+  })
+
+  it('knows no other fields of a turn, and says which was meant', async () => {
+    const request = { ...session(), question: 'q', max_history_messages: 5 }
+    const fault = (await turnlog.begin(request).catch((error: unknown) => error)) as Error
+    expect(fault.message).to.equal(
+      'max_history_messages is not a known field. Did you mean maxHistoryMessages?',
+    )
+    expect(await count()).to.equal(0)
+  })
 })
