@@ -6,6 +6,7 @@ import { InvalidRequest } from '../../lib/model/errors.js'
 import type { PageRequest } from '../../lib/model/page.js'
 import type { SessionKey } from '../../lib/model/session.js'
 import type { BeginCall, BeginResult, Store } from '../../lib/store/store.js'
+import { callersAtOnce } from './at-once.js'
 import { aBegin, aComplete, aSession, ask, assistant, begun, calling } from './asking.js'
 import { history, listed, result, spoken, system, user } from './asking.js'
 
@@ -47,6 +48,7 @@ export function storeContract({ name, start }: StoreUnderTest): void {
     describe('listing messages', () => listsMessages(get))
     describe('a lease', () => leases(get))
     describe('purging', () => purges(get))
+    describe('callers at once', () => callersAtOnce(get))
     describe('another user', () => isolates(get))
     describe('wrong arguments', () => refuses(get))
   })
