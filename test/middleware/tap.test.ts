@@ -29,7 +29,7 @@ const stillReader: AnswerReader = {
 /** What handlers of real hosts do to a response, and what must come of it. */
 describe('a tapped response', () => {
   let core: FreshCore
-  let stop: (() => Promise<void>) | undefined
+  let stops: (() => Promise<void>)[] = []
   before(async () => {
     core = await freshCore()
   })
@@ -37,8 +37,8 @@ describe('a tapped response', () => {
     await core.end()
   })
   afterEach(async () => {
-    await stop?.()
-    stop = undefined
+    await Promise.all(stops.map((stop) => stop()))
+    stops = []
   })
 
   async function serve(
@@ -52,11 +52,11 @@ describe('a tapped response', () => {
     app.post('/v1', remember(core.turnlog, { userId: () => 'ann', ...options }), handler)
     const server = app.listen(0, '127.0.0.1')
     await once(server, 'listening')
-    stop = async () => {
+    stops.push(async () => {
       server.closeAllConnections()
       server.close()
       await once(server, 'close')
-    }
+    })
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   }
 
