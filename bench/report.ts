@@ -35,6 +35,8 @@ export interface Run {
   readonly command: string
   readonly machine: Machine
   readonly rounds: number
+  /** How long the part took. */
+  readonly seconds: number
 }
 
 /** The JSON and the chart in `folder`, the tables on stdout. */
@@ -44,6 +46,12 @@ export function report(part: string, findings: Findings, run: Run, folder: strin
   writeFileSync(join(folder, `${part}.json`), `${JSON.stringify({ part, ...run, ...found }, undefined, 2)}\n`)
   writeFileSync(join(folder, `${part}.svg`), drawChart(chart))
   console.log(`\n# ${findings.title}\n`)
+  if (found.versions)
+    console.log(
+      `${Object.entries(found.versions)
+        .map((pair) => pair.join(' '))
+        .join(', ')}\n`,
+    )
   for (const table of findings.tables) printTable(table)
   for (const goal of findings.goals) printGoal(goal)
 }

@@ -7,13 +7,15 @@
  *
  * Every figure is a median of interleaved rounds of one run: compare figures of one table and of nothing else.
  */
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
+import { goalsTable } from './goals.js'
 import { floorPart } from './parts/floor.js'
 import { growth } from './parts/growth.js'
 import { jwtPart } from './parts/jwt.js'
-import type { Part } from './parts/part.js'
+import type { Part, PartOptions } from './parts/part.js'
 import { server } from './parts/server.js'
 import { start } from './parts/start.js'
 import { streams } from './parts/streams.js'
@@ -21,7 +23,7 @@ import { tokens } from './parts/tokens.js'
 import { turn } from './parts/turn.js'
 import { Progress } from './progress.js'
 import { report } from './report.js'
-import { machineOf, openStage } from './stage.js'
+import { machineOf, openStage, type Machine, type Stage } from './stage.js'
 
 const parts: readonly Part[] = [turn, floorPart, server, streams, growth, tokens, jwtPart, start]
 
@@ -44,7 +46,7 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
-const options = {
+const options: PartOptions = {
   rounds: Number(values.rounds),
   ms: Number(values.ms),
   competitors: values.competitors,
@@ -60,10 +62,29 @@ try {
   )
   for (const part of parts) {
     if (positionals.length > 0 && !positionals.includes(part.name)) continue
-    const findings = await part.run(stage, options, (steps) => new Progress(part.name, steps))
-    const command = `npm run bench -- ${part.name}`
-    report(part.name, findings, { command, machine, rounds: options.rounds }, values.out)
+    await runPart(part, stage, machine)
   }
+  const table = goalsTable(
+    values.out,
+    parts.map(({ name }) => name),
+  )
+  writeFileSync(join(values.out, 'goals.md'), `${table}\n`)
+  console.log(`\n# All goals, from ${values.out}\n\n${table}`)
 } finally {
   await stage.end()
+}
+
+/** A part that fails does not take the others with it. */
+async function runPart(part: Part, stage: Stage, machine: Machine): Promise<void> {
+  const start = performance.now()
+  try {
+    const findings = await part.run(stage, options, (steps) => new Progress(part.name, steps))
+    const seconds = Math.round((performance.now() - start) / 1000)
+    const run = { command: `npm run bench -- ${part.name}`, machine, rounds: options.rounds, seconds }
+    report(part.name, findings, run, values.out)
+    console.log(`\n  ${part.name} took ${seconds} s`)
+  } catch (error) {
+    process.exitCode = 1
+    console.error(`\nThe part ${part.name} failed; its earlier results stay.`, error)
+  }
 }
