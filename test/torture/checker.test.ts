@@ -393,5 +393,35 @@ describe('torture: the checker', () => {
       const late = { ...record, prompts: [...good.prompts, aPrompt(5, stale, { turn: 3 })] }
       expect(kinds(faultsOf(afterFailover(late, failover)))).to.include('foreign')
     })
+
+    describe('with a delete just before it', () => {
+      const gone = { ...old, isActive: false }
+      const lost: SessionRecord = {
+        ...record,
+        changes: [aClear(3.55, { kind: 'delete' })],
+        attempts: [...good.attempts, anAttempt(5, { turn: 3, sentAt: 3.56 * second })],
+      }
+      const before = (more: object, at: object = {}): string[] =>
+        kinds(faultsOf(beforeFailover({ ...lost, ...more }, { ...failover, old: gone, ...at })))
+      const after = (more: object, at: object = {}): string[] =>
+        kinds(faultsOf(afterFailover({ ...lost, ...more }, { ...failover, old: gone, ...at })))
+
+      it('lets a new database that does not know of it take a question that was sent to the old one', () => {
+        expect(before({})).to.deep.equal([])
+        expect(after({})).to.deep.equal([])
+      })
+
+      it('refuses what the old database let through', () => {
+        const early = aPrompt(5, [...exchange(1), ...exchange(2)], { turn: 3, at: 3.58 * second })
+        expect(before({ prompts: [...good.prompts, early] })).to.include('resurrected')
+      })
+
+      it('refuses what the new database let through, when it had the delete', () => {
+        const promoted = { promoted: gone }
+        expect(after({ state: gone, prompts: good.prompts }, promoted)).to.deep.equal([])
+        expect(after({ state: gone }, promoted)).to.include('resurrected')
+        expect(after({}, promoted)).to.include('resurrected')
+      })
+    })
   })
 })

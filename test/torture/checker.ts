@@ -185,8 +185,9 @@ function changeFaults({ state, attempts, prompts, changes }: Known): string[] {
   return faults
 }
 
+/** Not while one database took the place of another: the new one may not have had the delete. */
 const reached = (prompts: readonly Prompt[], id: string): boolean =>
-  prompts.some(({ attempt }) => attempt === id)
+  prompts.some(({ attempt, between }) => attempt === id && !between)
 
 /** The routes list what the database holds, and the session counts it. */
 function listingFaults({ state, listed }: Known): string[] {

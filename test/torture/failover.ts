@@ -30,11 +30,16 @@ export function afterFailover(record: SessionRecord, { switchedAt, promoted }: F
     attempt.sentAt >= switchedAt || (attempt.outcome === 'acknowledged' && has(promoted, attempt))
   const isChanged = ({ sentAt, kind }: Change): boolean =>
     sentAt >= switchedAt || (kind === 'delete' && promoted?.isActive === false)
-  const late = new Set(record.attempts.filter(({ sentAt }) => sentAt >= switchedAt).map(({ id }) => id))
+  const changes = record.changes.map((change) => (isChanged(change) ? change : doubted(change)))
+  // After a delete that both databases had, no prompt is excused.
+  const deletes = changes.filter(({ kind, outcome }) => kind === 'delete' && outcome === 'acknowledged')
+  const isLate = ({ sentAt }: Attempt): boolean =>
+    sentAt >= switchedAt || deletes.some(({ endedAt }) => endedAt < sentAt)
+  const late = new Set(record.attempts.filter(isLate).map(({ id }) => id))
   return {
     ...record,
     attempts: record.attempts.map((attempt) => (isKept(attempt) ? attempt : forgotten(attempt))),
-    changes: record.changes.map((change) => (isChanged(change) ? change : doubted(change))),
+    changes,
     prompts: record.prompts.map((prompt) => (late.has(prompt.attempt) ? prompt : between(prompt))),
   }
 }
