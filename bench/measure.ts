@@ -85,3 +85,9 @@ export const figuresOf = (samples: readonly Sample[]): Readonly<Record<keyof Sam
   cpu: figureOf(samples.map(({ cpu }) => cpu)),
   serverCpu: figureOf(samples.map(({ serverCpu }) => serverCpu)),
 })
+
+/** What one left on the heap is not for the next to clear away. Needs `--expose-gc`. */
+export function collectGarbage(): void {
+  const { gc } = globalThis as { gc?: () => void }
+  gc?.()
+}

@@ -27,6 +27,8 @@ export interface Findings {
   readonly tables: readonly Table[]
   readonly goals: readonly Goal[]
   readonly chart: Chart
+  /** Further charts, by the word that follows the part's name in their files'. */
+  readonly moreCharts?: Readonly<Record<string, Chart>>
   /** Versions of what was measured beside us. */
   readonly versions?: Readonly<Record<string, string>>
 }
@@ -42,9 +44,11 @@ export interface Run {
 /** The JSON and the chart in `folder`, the tables on stdout. */
 export function report(part: string, findings: Findings, run: Run, folder: string): void {
   mkdirSync(folder, { recursive: true })
-  const { chart, ...found } = findings
+  const { chart, moreCharts = {}, ...found } = findings
   writeFileSync(join(folder, `${part}.json`), `${JSON.stringify({ part, ...run, ...found }, undefined, 2)}\n`)
   writeFileSync(join(folder, `${part}.svg`), drawChart(chart))
+  for (const [name, each] of Object.entries(moreCharts))
+    writeFileSync(join(folder, `${part}-${name}.svg`), drawChart(each))
   console.log(`\n# ${findings.title}\n`)
   if (found.versions)
     console.log(

@@ -1,126 +1,188 @@
 import { createTurnlog, type Turnlog } from 'turnlog'
 
-import { writeCursor } from '../../lib/store/cursor.js'
+import type { Chart } from '../chart.js'
 import { migrated } from '../contenders/turnlog.js'
-import { drive, figuresOf, interleaved, type Figure, type Sample } from '../measure.js'
-import { loadOurs, placesOf, text, type Depth } from '../places.js'
-import { times, type Goal } from '../report.js'
-import { withClient } from '../stage.js'
+import { scales, type Call, type Scale } from '../growth/scales.js'
+import {
+  collectGarbage,
+  drive,
+  figureOf,
+  figuresOf,
+  interleaved,
+  type Figure,
+  type Sample,
+} from '../measure.js'
+import { text, type Place } from '../places.js'
+import { rounded, times, type Goal, type Table } from '../report.js'
+import { withClient, type Stage } from '../stage.js'
 import type { Part } from './part.js'
 
-const lengths: readonly Depth[] = [10, 1_000, 100_000, 1_000_000].map((messages) => ({
-  messages,
-  sessions: 1,
-}))
-const manySessions = 100_000
-const owner = 'user-of-many'
+/** Turns whose windows stay in memory while it is weighed. */
+const weighedTurns = 1_000
 
 type Figures = Readonly<Record<keyof Sample, Figure>>
 
-/** Whether a turn, a page of messages and a page of sessions cost more as there is more of them. */
+/** What there is so much of, loaded, and an application on it. */
+interface Grown {
+  readonly scale: Scale
+  readonly size: number
+  readonly database: string
+  readonly turnlog: Turnlog
+}
+
+interface Row {
+  readonly scale: Scale
+  readonly size: number
+  readonly call: Call
+  readonly figures: Figures
+}
+
+interface Weight {
+  readonly scale: Scale
+  readonly size: number
+  readonly mebibytes: number
+}
+
+/** Whether a turn, a page, or the process's memory costs more as there is more of everything. */
 export const growth: Part = {
   name: 'growth',
   async run(stage, { rounds, ms }, progressOf) {
-    const database = await migrated(await stage.database())
-    const progress = progressOf(lengths.length + 1 + rounds * 9)
-    await withClient(database, async (client) => {
-      for (const length of lengths) {
-        progress.step(`loading a session of ${length.messages} messages`)
-        await loadOurs(client, length)
+    const sizes = scales.reduce((sum, scale) => sum + scale.sizes.length, 0)
+    const calls = scales.reduce((sum, scale) => sum + scale.sizes.length * scale.calls.length, 0)
+    const progress = progressOf(2 * sizes + rounds * calls)
+    const grown: Grown[] = []
+    for (const scale of scales) {
+      for (const size of scale.sizes) {
+        progress.step(`loading ${named(scale, size)}`)
+        grown.push(await grow(stage, scale, size))
       }
-      progress.step(`loading ${manySessions} sessions of a user`)
-      await client.query(`insert into chat_sessions (user_id, id, revision, activity_at)
-        select '${owner}', 'many-' || s, gen_random_uuid(), to_timestamp(${newest / 1000}) - s * interval '1 second' from generate_series(1, ${manySessions}) s`)
-      await client.query('vacuum analyze')
+    }
+    await withClient(stage.postgresUrl, (client) => client.query('checkpoint'))
+    const subjects = grown.flatMap((each) => each.scale.calls.map((call) => ({ ...each, call })))
+    for (const { turnlog, size, call } of subjects)
+      await drive((_, n) => call.run(turnlog, size, n), { concurrency: 1, ms: 100 })
+    const taken = await interleaved(subjects, rounds, ({ scale, turnlog, size, call }, round) => {
+      progress.step(`round ${round + 1}: ${call.name}, ${named(scale, size)}`)
+      collectGarbage()
+      return drive((_, n) => call.run(turnlog, size, n), { concurrency: 1, ms })
     })
-    const turnlog = createTurnlog({ database })
-    const calls = callsOf(turnlog)
-    for (const call of calls.values()) await drive(call, { concurrency: 1, ms: 200 })
-    const taken = await interleaved([...calls.keys()], rounds, (name, round) => {
-      progress.step(`round ${round + 1}: ${name}`)
-      return drive(calls.get(name)!, { concurrency: 1, ms })
-    })
-    await turnlog.close()
+    await Promise.all(grown.map(({ turnlog }) => turnlog.close()))
+    const weights: Weight[] = []
+    for (const { scale, size, database } of grown) {
+      progress.step(`weighing ${named(scale, size)}`)
+      weights.push({ scale, size, mebibytes: await weigh(database, (n) => scale.place(size, n)) })
+    }
     progress.end()
-    const figures = new Map([...taken].map(([name, samples]) => [name, figuresOf(samples)]))
+    const rows = [...taken].map(([{ scale, size, call }, samples]) => ({
+      scale,
+      size,
+      call,
+      figures: figuresOf(samples),
+    }))
+    const [chart, ...more] = scales.map((scale) => chartOf(scale, rows, weights))
     return {
       title: 'Growth: one call at a time as there is more of everything',
-      tables: [
-        {
-          title: 'turns on a hot window; pages of 50',
-          columns: ['p50 ms', 'p99 ms'],
-          rows: [...figures].map(([name, { p50, p99 }]) => ({ name, figures: [p50, p99] })),
-        },
-      ],
-      goals: goalsOf(figures),
-      chart: {
-        title: 'A call as there is more of everything',
-        note: 'Median latency, one at a time. Equal bars are the aim.',
-        groups: ['turn', 'messages', 'sessions'].map((kind) => ({
-          name: kind,
-          unit: 'ms',
-          bars: [...figures]
-            .filter(([name]) => name.startsWith(kind))
-            .map(([name, { p50 }]) => ({ name, figure: p50, isOurs: true })),
-        })),
-      },
+      tables: scales.map((scale) => tableOf(scale, rows, weights)),
+      goals: goalsOf(rows),
+      chart: chart!,
+      moreCharts: Object.fromEntries(more.map((each, at) => [scales[at + 1]!.name, each])),
     }
   },
 }
 
-const turnIn = (messages: number): string => `turn, ${messages.toLocaleString('en-US')} messages`
-const firstMessages = 'messages, first page'
-const deepMessages = 'messages, page at 500,000'
-const firstSessions = 'sessions, first page'
-const deepSessions = 'sessions, page at 50,000'
+const named = (scale: Scale, size: number): string => `${size.toLocaleString('en-US')} ${scale.unit}`
 
-function callsOf(turnlog: Turnlog): Map<string, () => Promise<unknown>> {
-  const places = lengths.map((length) => placesOf(length)[0]!)
-  const calls = new Map<string, () => Promise<unknown>>(
-    lengths.map(({ messages }, at) => [
-      turnIn(messages),
-      async () => (await turnlog.begin({ ...places[at]!, question: text })).complete(text),
-    ]),
-  )
-  const longest = places.at(-1)!
-  const user = { userId: owner, limit: 50 }
-  const middle = { messages: writeCursor([250_000, 250_000, 1]), sessions: sessionCursor(manySessions / 2) }
-  calls.set(firstMessages, () => turnlog.messages.list({ ...longest, limit: 50 }))
-  calls.set(deepMessages, () => turnlog.messages.list({ ...longest, limit: 50, after: middle.messages }))
-  calls.set(firstSessions, () => turnlog.sessions.list(user))
-  calls.set(deepSessions, () => turnlog.sessions.list({ ...user, after: middle.sessions }))
-  return calls
+async function grow(stage: Stage, scale: Scale, size: number): Promise<Grown> {
+  const database = await migrated(await stage.database())
+  await withClient(database, async (client) => {
+    await scale.load(client, size)
+    await client.query('vacuum analyze')
+  })
+  return { scale, size, database, turnlog: createTurnlog({ database, maxMemoryBytes: scale.memoryBytes }) }
 }
 
-/** The sessions' moments of activity are seconds apart, counted back from here. */
-const newest = Date.UTC(2026, 0, 1)
+/** What the heap holds more after turns in as many sessions as there are, up to a thousand; in MiB. */
+async function weigh(database: string, placeOf: (n: number) => Place): Promise<number> {
+  const turnlog = createTurnlog({ database })
+  await turnlog.ready()
+  const before = heap()
+  let next = 0
+  const work = async (): Promise<void> => {
+    for (let n = next++; n < weighedTurns; n = next++)
+      await (await turnlog.begin({ ...placeOf(n), question: text })).complete(text)
+  }
+  await Promise.all(Array.from({ length: 16 }, work))
+  const after = heap()
+  await turnlog.close()
+  return (after - before) / 2 ** 20
+}
 
-const sessionCursor = (number: number): string =>
-  writeCursor([new Date(newest - number * 1000).toISOString().replace('Z', '000Z'), `many-${number}`])
+function heap(): number {
+  collectGarbage()
+  return process.memoryUsage().heapUsed
+}
 
-function goalsOf(figures: ReadonlyMap<string, Figures>): Goal[] {
-  const ratio = (figure: string, of: Figure, base: Figure, most: number): Goal => {
+const tableOf = (scale: Scale, rows: readonly Row[], weights: readonly Weight[]): Table => ({
+  title: `${scale.title}; pages of 50`,
+  columns: ['p50 ms', 'p99 ms', `heap after ${weighedTurns} turns, MiB`],
+  rows: scale.calls.flatMap((call, at) =>
+    scale.sizes.map((size) => {
+      const { p50, p99 } = rows.find((row) => row.call === call && row.size === size)!.figures
+      const weight = weights.find((each) => each.scale === scale && each.size === size)!
+      return {
+        name: `${call.name}, ${named(scale, size)}`,
+        figures: [p50, p99, at === 0 ? rounded(weight.mebibytes) : ''],
+      }
+    }),
+  ),
+})
+
+function chartOf(scale: Scale, rows: readonly Row[], weights: readonly Weight[]): Chart {
+  const bar = (size: number, figure: Figure) => ({ name: named(scale, size), figure, isOurs: true })
+  return {
+    title: scale.title,
+    note: 'Median latency, one at a time, and what the heap holds. Equal bars are the aim.',
+    groups: [
+      ...scale.calls.map((call) => ({
+        name: call.name,
+        unit: 'ms',
+        bars: rows.filter((row) => row.call === call).map(({ size, figures }) => bar(size, figures.p50)),
+      })),
+      {
+        name: `heap after ${weighedTurns} turns`,
+        unit: 'MiB',
+        bars: weights
+          .filter((weight) => weight.scale === scale)
+          .map(({ size, mebibytes }) => bar(size, figureOf([mebibytes]))),
+      },
+    ],
+  }
+}
+
+function goalsOf(rows: readonly Row[]): Goal[] {
+  const at = (call: string, size: number): Figures =>
+    rows.find((row) => row.call.name === call && row.size === size)!.figures
+  const atMost = (figure: string, of: Figure, base: Figure, most: number): Goal => {
     const measured = of.median / base.median
     return { figure, goal: `<= ${most} x`, measured: times(measured), reached: measured <= most }
   }
-  const at = (name: string): Figures => figures.get(name)!
   return [
-    ratio(
+    atMost(
       'turn at 1,000,000 messages, of the turn at 10 (p50)',
-      at(turnIn(1_000_000)).p50,
-      at(turnIn(10)).p50,
+      at('turn', 1_000_000).p50,
+      at('turn', 10).p50,
       1.5,
     ),
-    ratio(
-      '50 sessions at 50,000 of 100,000, p99 of the first page',
-      at(deepSessions).p99,
-      at(firstSessions).p99,
+    atMost(
+      '50 sessions from the middle of 100,000, p99 of the first page',
+      at('sessions, middle page', 100_000).p99,
+      at('sessions, first page', 100_000).p99,
       2,
     ),
-    ratio(
-      '50 messages at 500,000 of 1,000,000, p99 of the first page',
-      at(deepMessages).p99,
-      at(firstMessages).p99,
+    atMost(
+      '50 messages from the middle of 1,000,000, p99 of the first page',
+      at('messages, middle page', 1_000_000).p99,
+      at('messages, first page', 1_000_000).p99,
       2,
     ),
   ]

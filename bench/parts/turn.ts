@@ -4,7 +4,7 @@ import { mastraPostgres } from '../competitors/mastra.js'
 import { knexContender } from '../contenders/knex.js'
 import { turnlogContender } from '../contenders/turnlog.js'
 import type { Contender } from '../contenders/contender.js'
-import { drive, figuresOf, interleaved, type Figure, type Sample } from '../measure.js'
+import { collectGarbage, drive, figuresOf, interleaved, type Figure, type Sample } from '../measure.js'
 import { placesOf, type Depth, type Place } from '../places.js'
 import { times, type Findings, type Goal, type Table } from '../report.js'
 import { withClient, type Stage } from '../stage.js'
@@ -91,12 +91,6 @@ const contendersOn = async (stage: Stage, withOthers: boolean): Promise<Contende
       ]
     : []),
 ]
-
-/** What one contender left on the heap is not for the next one to clear away. Needs `--expose-gc`. */
-function collectGarbage(): void {
-  const { gc } = globalThis as { gc?: () => void }
-  gc?.()
-}
 
 /** Every session once: plans, connections and windows are warm for all. */
 async function once(contender: Contender, places: readonly Place[]): Promise<void> {
