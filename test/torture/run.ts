@@ -1,13 +1,15 @@
 /**
- * `npm run torture [operations] [hours] [crash rounds]`: every crash point so often (default 20), a storm of retries, the streams, then
- * campaigns one after the other until there were so many operations (default 1,000,000) and 50 fault rounds, or the hours
- * (default 12) are over. The report is written after each part.
+ * `npm run torture [operations] [hours] [crash rounds]`: by turns a campaign, some rounds of all crash points, a storm of retries and
+ * the streams, until there were so many operations of campaigns (default 1,000,000), 50 fault rounds and so many crash rounds
+ * (default 20). Nothing begins that would last beyond the hours (default 12), as long as the longest part before it. The report is
+ * written after each part.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 
 import { runCampaign, type CampaignReport } from './campaign.js'
+import { keepRecord } from './judge.js'
 import { runCrashes, type CrashReport } from './crashes.js'
 import { runStorm, type StormReport } from './storm.js'
 import { runStreams, type StreamsReport } from './streams.js'
@@ -16,10 +18,13 @@ const [operations = '1000000', hours = '12', crashRounds = '20'] = process.argv.
 const wanted = { operations: Number(operations), faultRounds: 50, crashRounds: Number(crashRounds) }
 const endAt = Date.now() + Number(hours) * 3_600_000
 const turnsOfCampaign = Math.min(25_000, Math.ceil(wanted.operations / 3))
+/** More than a stopped server can hold up for its 5 seconds. */
+const clientsOfCampaign = 144
+const roundsOfCrashes = 4
 
 const startedAt = new Date()
 const campaigns: CampaignReport[] = []
-let crashes: CrashReport | undefined
+const crashes: CrashReport[] = []
 let storm: StormReport | undefined
 let streams: StreamsReport | undefined
 
@@ -29,13 +34,22 @@ const sum = (count: (report: CampaignReport) => number): number =>
 const roundsOf = ({ faultRounds }: CampaignReport): number =>
   Object.values(faultRounds).reduce((total, rounds) => total + rounds, 0)
 
-function faultRounds(): Record<string, number> {
-  const rounds: Record<string, number> = {}
-  for (const [name, count] of campaigns.flatMap((report) => Object.entries(report.faultRounds))) {
-    rounds[name] = (rounds[name] ?? 0) + count
+/** Counts by name, added up. */
+function total(counts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const totals: Record<string, number> = {}
+  for (const [name, count] of counts.flatMap((each) => Object.entries(each))) {
+    totals[name] = (totals[name] ?? 0) + count
   }
-  return rounds
+  return totals
 }
+
+const crashReport = (): object => ({
+  killed: total(crashes.map(({ killed }) => killed)),
+  answered: crashes.reduce((sum, { answered }) => sum + answered, 0),
+  operations: crashes.reduce((sum, { operations }) => sum + operations, 0),
+  seconds: crashes.reduce((sum, { seconds }) => sum + seconds, 0),
+  faults: crashes.flatMap(({ faults }) => faults),
+})
 
 function report(): object {
   return {
@@ -48,11 +62,11 @@ function report(): object {
     prompts: sum((each) => each.prompts),
     sessions: sum((each) => each.sessions),
     rounds: sum(roundsOf),
-    faultRounds: faultRounds(),
+    faultRounds: total(campaigns.map((each) => each.faultRounds)),
     turnsThatTheReplicaDidNotHave: sum((each) => each.lostInFailover),
     faults: campaigns.flatMap((each) => each.faults).slice(0, 100),
     faultCount: faultCount(),
-    crashes,
+    crashes: crashReport(),
     storm,
     streams,
     campaigns: campaigns.map(({ faults, ...each }) => Object.assign({}, each, { faults: faults.length })),
@@ -65,52 +79,81 @@ function write(): void {
   writeFileSync(join(folder, 'torture.json'), `${JSON.stringify(report(), null, 2)}\n`)
 }
 
+let longestPartMs = 0
+
 /** The part's report, kept and written. */
 async function part<T extends { readonly faults: readonly string[] }>(
   name: string,
   run: () => Promise<T>,
   keep: (report: T) => void,
 ): Promise<void> {
+  const partStartedAt = Date.now()
   console.log(`${new Date().toISOString()} ${name}`)
   const done = await run()
+  longestPartMs = Math.max(longestPartMs, Date.now() - partStartedAt)
   keep(done)
   write()
   console.log(JSON.stringify({ ...done, faults: done.faults.slice(0, 20) }))
 }
 
 const faultCount = (): number =>
-  [...campaigns, ...[crashes, storm, streams].filter((each) => each !== undefined)]
+  [...campaigns, ...crashes, ...[storm, streams].filter((each) => each !== undefined)]
     .map(({ faults }) => faults.length)
     .reduce((total, count) => total + count, 0)
 
 const isEnough = (): boolean =>
   sum((each) => each.operations) >= wanted.operations && sum(roundsOf) >= wanted.faultRounds
 
-if (wanted.crashRounds > 0) {
-  await part(
-    'crash points',
-    () => runCrashes(wanted.crashRounds),
-    (done) => (crashes = done),
-  )
-  await part(
-    'a storm of retries',
-    () => runStorm(10_000),
-    (done) => (storm = done),
-  )
-  await part(
-    'streams',
-    () => runStreams(1000),
-    (done) => (streams = done),
-  )
-}
-while (!isEnough() && Date.now() < endAt) {
+const crashRoundsDone = (): number => crashes.length * roundsOfCrashes
+
+function campaign(): Promise<void> {
   const name = `c${campaigns.length + 1}`
   const onEvent = (text: string): void => console.log(`${new Date().toISOString()} ${name}: ${text}`)
-  const options = { name, turns: turnsOfCampaign, clients: 48, rounds: 2, onEvent }
-  await part(
+  const options = {
+    name,
+    turns: turnsOfCampaign,
+    clients: clientsOfCampaign,
+    rounds: 2,
+    onEvent,
+    onFaulty: keepRecord,
+  }
+  return part(
     `campaign ${name}`,
     () => runCampaign(options),
     (done) => campaigns.push(done),
   )
+}
+
+const crash = (): Promise<void> =>
+  part(
+    'crash points',
+    () => runCrashes(Math.min(roundsOfCrashes, wanted.crashRounds - crashRoundsDone()), keepRecord),
+    (done) => crashes.push(done),
+  )
+
+const others = [
+  (): Promise<void> =>
+    part(
+      'a storm of retries',
+      () => runStorm(10_000, keepRecord),
+      (done) => (storm = done),
+    ),
+  (): Promise<void> =>
+    part(
+      'streams',
+      () => runStreams(1000, keepRecord),
+      (done) => (streams = done),
+    ),
+]
+
+const hasTime = (): boolean => Date.now() + longestPartMs <= endAt
+
+// By turns, so that a run that is cut short has some of each.
+const isDone = (): boolean =>
+  isEnough() && crashRoundsDone() >= wanted.crashRounds && (wanted.crashRounds === 0 || others.length === 0)
+while (!isDone() && hasTime()) {
+  if (!isEnough()) await campaign()
+  if (crashRoundsDone() < wanted.crashRounds && hasTime()) await crash()
+  if (wanted.crashRounds > 0 && hasTime()) await others.shift()?.()
 }
 process.exitCode = faultCount() > 0 ? 1 : 0
