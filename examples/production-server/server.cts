@@ -52,7 +52,7 @@ app.use(
     onUnavailable: 'bypass',
   }),
 )
-// oxlint-disable-next-line oxc/no-async-endpoint-handlers -- Express 5 gives what it rejects with to the error handler
+// Express 5 gives what it rejects with to the error handler.
 app.post('/v1/chat/completions', forward)
 
 const isStream = (res: express.Response): boolean =>

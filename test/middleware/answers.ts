@@ -53,3 +53,41 @@ export const brokenStream: ProviderAnswer = {
   type: 'text/event-stream',
   text: `${chunk({ role: 'assistant', content: 'I was about' })}data: {"error":{"message":"overloaded","code":529}}\n\n`,
 }
+
+const anthropicHead = { id: 'msg_1', type: 'message', role: 'assistant', model: 'claude' }
+
+/** The same in Anthropic's shape. */
+export const anthropicJson = (text: string): ProviderAnswer => ({
+  status: 200,
+  type: 'application/json',
+  text: JSON.stringify({
+    ...anthropicHead,
+    content: [{ type: 'text', text }],
+    stop_reason: 'end_turn',
+    stop_sequence: null,
+    usage: { input_tokens: 9, output_tokens: 3 },
+  }),
+})
+
+export const anthropicStream = (text: string): ProviderAnswer => ({
+  status: 200,
+  type: 'text/event-stream',
+  text: [
+    {
+      type: 'message_start',
+      message: {
+        ...anthropicHead,
+        content: [],
+        stop_reason: null,
+        usage: { input_tokens: 1, output_tokens: 1 },
+      },
+    },
+    { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+    { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } },
+    { type: 'content_block_stop', index: 0 },
+    { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 2 } },
+    { type: 'message_stop' },
+  ]
+    .map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
+    .join(''),
+})

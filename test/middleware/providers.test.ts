@@ -15,36 +15,13 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { anthropicMessages, type Format, type Message, type Turnlog } from '../../lib/index.js'
 import { remember } from '../../middleware/express.js'
 import { freshCore, type FreshCore } from '../services/core.js'
-import { jsonAnswer, streamAnswer } from './answers.js'
+import { anthropicStream, jsonAnswer, streamAnswer } from './answers.js'
 import { listen, type RunningHost } from './framework.js'
 
 interface Sent {
   readonly stream?: boolean
   readonly messages: { readonly role: string; readonly content: string }[]
 }
-
-const anthropicStream = (text: string): string =>
-  [
-    {
-      type: 'message_start',
-      message: {
-        id: 'msg_1',
-        type: 'message',
-        role: 'assistant',
-        model: 'claude',
-        content: [],
-        stop_reason: null,
-        usage: { input_tokens: 1, output_tokens: 1 },
-      },
-    },
-    { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
-    { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } },
-    { type: 'content_block_stop', index: 0 },
-    { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 2 } },
-    { type: 'message_stop' },
-  ]
-    .map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
-    .join('')
 
 describe('ways of calling a provider', () => {
   let core: FreshCore
@@ -63,7 +40,7 @@ describe('ways of calling a provider', () => {
     })
     app.post('/v1/messages', (req, res) => {
       prompts.push(req.body as Sent)
-      res.type('text/event-stream').send(anthropicStream(`answer ${prompts.length}`))
+      res.type('text/event-stream').send(anthropicStream(`answer ${prompts.length}`).text)
     })
     provider = await listen(createServer(app))
   })
