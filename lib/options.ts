@@ -63,6 +63,8 @@ export interface TurnlogOptions {
   readonly includeFailedQuestions?: boolean
   /** Answers that may wait for a store that is away. Default 1,000. */
   readonly maxDeferredAnswers?: number
+  /** Their bytes together, as JSON; an answer beyond is lost, and `onFault` told. Default 64 MiB. */
+  readonly maxDeferredBytes?: number
   /** How long a turn may take in all. Default 600. */
   readonly turnTimeoutSeconds?: number
   /** How long an enqueued turn waits for the ones before it. Default 30,000. */
@@ -133,6 +135,7 @@ const rules: Readonly<Record<keyof TurnlogOptions, Rule>> = {
   concurrency: oneOf('allow', 'reject', 'enqueue'),
   onStoreFailure: oneOf('deliver', 'fail'),
   maxDeferredAnswers: integer(0, 1_000_000),
+  maxDeferredBytes: integer(0, 1024 * 1024 * mebibyte),
   turnTimeoutSeconds: integer(1, 86_400),
   queueTimeoutMs: integer(1, 600_000),
   maxQuestionMessages: integer(1, 100_000),
@@ -163,6 +166,7 @@ export function turnlogOptions(options: TurnlogOptions) {
     onStoreFailure = 'deliver',
     includeFailedQuestions = false,
     maxDeferredAnswers = 1000,
+    maxDeferredBytes = 64 * mebibyte,
     turnTimeoutSeconds = 600,
     queueTimeoutMs = 30_000,
     maxQuestionMessages = 1000,
@@ -191,6 +195,7 @@ export function turnlogOptions(options: TurnlogOptions) {
     onStoreFailure,
     includeFailedQuestions,
     maxDeferredAnswers,
+    maxDeferredBytes,
     turnTimeoutSeconds,
     queueTimeoutMs,
     maxQuestionMessages,

@@ -153,6 +153,7 @@ const openEnding = (options: Options, store: Store, cache: Cache): Ending =>
     onStoreFailure: options.onStoreFailure,
     includeFailedQuestions: options.includeFailedQuestions,
     deferredCapacity: options.maxDeferredAnswers,
+    deferredBytes: options.maxDeferredBytes,
     onFault: (error, { userId, sessionId, turn }) =>
       tell(() => options.onFault(error, { userId, sessionId, turn })),
   })

@@ -11,6 +11,8 @@ const longestPauseMs = 10_000
 export interface DeferredOptions {
   /** How many answers may wait; one more is given up, and said so. */
   readonly capacity: number
+  /** How many bytes their messages may have, as JSON. */
+  readonly maxBytes: number
   readonly onGivenUp: (call: CompleteCall, error: unknown) => void
   readonly onStored: (call: CompleteCall, result: CompleteResult) => void
 }
@@ -20,7 +22,9 @@ export interface DeferredOptions {
  * before the next begin of their session in this process, and when the process closes.
  */
 export class DeferredAnswers {
-  readonly #waiting = new Set<CompleteCall>()
+  /** In the order they came, with their bytes. */
+  readonly #waiting = new Map<CompleteCall, number>()
+  #bytes = 0
   readonly #stop = new AbortController()
   #running = false
   #closed = false
@@ -36,12 +40,16 @@ export class DeferredAnswers {
 
   /** False when the queue is full: the answer is given up. */
   add(call: CompleteCall): boolean {
-    if (this.#closed || this.#waiting.size >= this.options.capacity) {
+    const { capacity, maxBytes } = this.options
+    const bytes = Buffer.byteLength(JSON.stringify(call.answer))
+    const isFull = this.#waiting.size >= capacity || this.#bytes + bytes > maxBytes
+    if (this.#closed || isFull) {
       const why = this.#closed ? 'has closed' : 'is full'
       this.options.onGivenUp(call, new Error(`The queue of deferred answers ${why}.`))
       return false
     }
-    this.#waiting.add(call)
+    this.#waiting.set(call, bytes)
+    this.#bytes += bytes
     if (!this.#running) void this.#run()
     return true
   }
@@ -49,7 +57,7 @@ export class DeferredAnswers {
   /** Try what waits for this session, once. Rejects as the store does: a begin must not overtake an answer. */
   async flushSession(session: SessionKey): Promise<void> {
     if (this.#waiting.size === 0) return
-    for (const call of this.#waiting) {
+    for (const call of this.#waiting.keys()) {
       if (call.userId === session.userId && call.sessionId === session.sessionId) await this.#store(call)
     }
   }
@@ -57,7 +65,7 @@ export class DeferredAnswers {
   /** Try everything once more, then give up what still fails. */
   async close(): Promise<void> {
     this.#stop.abort()
-    const tries = [...this.#waiting].map((call) =>
+    const tries = [...this.#waiting.keys()].map((call) =>
       this.#store(call).catch((error: unknown) => this.#giveUp(call, error)),
     )
     await Promise.all(tries)
@@ -67,11 +75,18 @@ export class DeferredAnswers {
   giveUp(): void {
     this.#stop.abort()
     this.#closed = true
-    for (const call of this.#waiting) this.#giveUp(call, new Error('The store was away until the end.'))
+    for (const call of this.#waiting.keys())
+      this.#giveUp(call, new Error('The store was away until the end.'))
   }
 
   #giveUp(call: CompleteCall, error: unknown): void {
-    if (this.#waiting.delete(call)) this.options.onGivenUp(call, error)
+    if (this.#remove(call)) this.options.onGivenUp(call, error)
+  }
+
+  /** False when somebody else has taken it out. */
+  #remove(call: CompleteCall): boolean {
+    this.#bytes -= this.#waiting.get(call) ?? 0
+    return this.#waiting.delete(call)
   }
 
   async #run(): Promise<void> {
@@ -86,7 +101,7 @@ export class DeferredAnswers {
   }
 
   async #storeAll(): Promise<boolean> {
-    for (const call of this.#waiting) {
+    for (const call of this.#waiting.keys()) {
       if (this.#stop.signal.aborted) return true
       try {
         await this.#store(call)
@@ -100,7 +115,7 @@ export class DeferredAnswers {
   async #store(call: CompleteCall): Promise<void> {
     try {
       const result = await this.store.completeTurn(call)
-      if (this.#waiting.delete(call)) this.options.onStored(call, result)
+      if (this.#remove(call)) this.options.onStored(call, result)
     } catch (error) {
       // What the store cannot hold would fail each time, and stop its session.
       if (!(error instanceof InvalidRequest)) throw error

@@ -17,6 +17,8 @@ export interface EndingOptions {
   readonly includeFailedQuestions: boolean
   /** How many answers may wait for a store that is away. */
   readonly deferredCapacity: number
+  /** How many bytes they may have together. */
+  readonly deferredBytes: number
   readonly onFault: (error: unknown, call: CompleteCall) => void
 }
 
@@ -40,6 +42,7 @@ export class Ending {
   ) {
     this.deferred = new DeferredAnswers(store, {
       capacity: options.deferredCapacity,
+      maxBytes: options.deferredBytes,
       onGivenUp: (call, error) => options.onFault(error, call),
       onStored: (call) => cache.drop(call),
     })

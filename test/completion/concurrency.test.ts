@@ -188,6 +188,7 @@ describe('turns of one session at once', () => {
         onStoreFailure: 'deliver',
         includeFailedQuestions: false,
         deferredCapacity: 1,
+        deferredBytes: 1_000_000,
         onFault: () => undefined,
       })
       const counting = new Counting({ onFault: () => undefined })

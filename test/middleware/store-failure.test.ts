@@ -200,6 +200,24 @@ describe('an answer that cannot be committed', function () {
       const stored = [await turns[0]!.complete('a'), await turns[1]!.complete('b')]
       expect(stored).to.deep.equal(['deferred', 'lost'])
     })
+
+    it('waits in a queue of maxDeferredBytes; one byte more is lost, and what was stored makes room', async () => {
+      const sessions = await Promise.all(Array.from({ length: 4 }, newSession))
+      const answer = '[{"message":{"role":"assistant","content":"é"}}]'
+      await start({ maxDeferredBytes: 2 * Buffer.byteLength(answer) }, { provider: () => jsonAnswer('') })
+      const turns = await Promise.all(
+        sessions.map((sessionId) => turnlog.begin({ userId: 'ann', sessionId, question: 'q' })),
+      )
+      proxy.refuse(true)
+      expect(await turns[0]!.complete('é')).to.equal('deferred')
+      const stored = await Promise.all([turns[1]!.complete('éa'), turns[2]!.complete('é')])
+      expect(stored).to.deep.equal(['lost', 'deferred'])
+      heal()
+      const session = { userId: 'ann', sessionId: sessions[0]! }
+      await (await turnlog.begin({ ...session, question: 'next' })).complete('next')
+      proxy.refuse(true)
+      expect(await turns[3]!.complete('é')).to.equal('deferred')
+    })
   })
 
   // One version of each framework: what differs between versions is tapped in their own suite.

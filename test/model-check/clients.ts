@@ -90,6 +90,7 @@ export class Clients {
       onStoreFailure: 'deliver',
       includeFailedQuestions: false,
       deferredCapacity: 1000,
+      deferredBytes: 1_000_000,
       onFault,
     })
     return new Beginning(this.#store, cache, ending, new Counting({ onFault }), undefined, {
