@@ -1,10 +1,14 @@
 // What a window costs, and what each policy sends. Needs the recorded conversations beside the repository.
+import { join } from 'node:path'
+
 import type { History, HistoryTurn } from '../lib/model/history.js'
 import type { HistoryMessage, Message } from '../lib/model/message.js'
 import { budgetOf } from '../lib/window/budget.js'
 import { limitsOf } from '../lib/window/limits.js'
 import { findResent } from '../lib/window/resent.js'
-import { Encodings, type TokenCounter } from '../lib/window/tokens.js'
+import { ThreadTokenizer } from '../lib/window/thread-tokenizer.js'
+import { LocalTokenizer, type Tokenizer } from '../lib/window/tokenizer.js'
+import { TokenCounter } from '../lib/window/tokens.js'
 import { cutWindow, type Trim, type Window } from '../lib/window/window.js'
 import {
   aHistory,
@@ -67,32 +71,33 @@ function printWindows(): void {
   )
 }
 
-interface Counted {
-  readonly tokens: number
+interface Timed<T> {
+  readonly result: T
   readonly took: number
   /** Processor time: what it takes on a machine that does nothing else. */
   readonly cpu: number
   readonly held: number
 }
 
-/** How long a text takes, and the longest time that the event loop stood still meanwhile. */
-async function timeCount(counter: TokenCounter, text: string): Promise<Counted> {
+/** How long a piece of work takes, and the longest time that the event loop stood still meanwhile. */
+async function timed<T>(work: () => Promise<T>): Promise<Timed<T>> {
   let held = 0
   let last = performance.now()
   let counting = true
   const turn = (): void => {
     held = Math.max(held, performance.now() - last)
     last = performance.now()
-    if (counting) setImmediate(turn)
+    // Not at once: it would take from the counting thread what it measures.
+    if (counting) setTimeout(turn, 1)
   }
-  setImmediate(turn)
+  setTimeout(turn, 1)
   const start = performance.now()
   const cpu = process.cpuUsage()
-  const tokens = await counter.text(text)
+  const result = await work()
   const { user, system } = process.cpuUsage(cpu)
   counting = false
   held = Math.max(held, performance.now() - last)
-  return { tokens, took: performance.now() - start, cpu: (user + system) / 1000, held }
+  return { result, took: performance.now() - start, cpu: (user + system) / 1000, held }
 }
 
 const hostile = {
@@ -105,18 +110,26 @@ const hostile = {
   '100 KB of English': 'The quick brown fox jumps over the lazy dog, again and again. '.repeat(1700),
 }
 
-async function printCounts(encodings: Encodings): Promise<void> {
-  const start = performance.now()
-  await encodings.load('o200k_base')
+/** The package counts in a thread of its own; where there is none (bundled hosts) in the host's. */
+async function printCounts(place: string, tokenizer: Tokenizer): Promise<void> {
+  const loading = await timed(() => tokenizer.load('o200k_base'))
   console.log(
-    `\nCounting tokens (o200k_base; loading took ${(performance.now() - start).toFixed(0)} ms, once)`,
+    `\nCounting tokens in ${place} (o200k_base; loading took ${loading.took.toFixed(0)} ms, once, event loop held ${loading.held.toFixed(1)} ms)`,
   )
+  const counter = new TokenCounter(tokenizer, 'o200k_base')
   for (const [name, text] of Object.entries(hostile)) {
-    const { tokens, took, cpu, held } = await timeCount(encodings.counter('o200k_base'), text)
+    const { result, took, cpu, held } = await timed(() => counter.text(text))
     console.log(
-      `  ${name.padEnd(34)} ${String(tokens).padStart(7)} tokens ${took.toFixed(0).padStart(5)} ms (cpu ${cpu.toFixed(0)} ms), event loop held ${held.toFixed(1)} ms`,
+      `  ${name.padEnd(34)} ${String(result).padStart(7)} tokens ${took.toFixed(0).padStart(5)} ms (cpu ${cpu.toFixed(0)} ms), event loop held ${held.toFixed(1)} ms`,
     )
   }
+  const message = user('How warm is it in Rome today, and what should I wear tomorrow?')
+  const { took, cpu } = await timed(async () => {
+    for (let count = 0; count < 2000; count++) await counter.message(message)
+  })
+  console.log(
+    `  a short question                   ${(took / 2).toFixed(0)} us, cpu of all threads ${(cpu / 2).toFixed(0)} us`,
+  )
 }
 
 /** A session of about two hundred messages, made of recorded conversations one after the other, with its counts. */
@@ -212,10 +225,10 @@ function cachedShare(policy: Policy, { turns, system }: History): number {
   return sent === 0 ? 0 : repeated / sent
 }
 
-async function printPolicies(encodings: Encodings): Promise<void> {
+async function printPolicies(tokenizer: Tokenizer): Promise<void> {
   const sessions = new Map<string, History>()
   for (const encoding of ['o200k_base', 'cl100k_base'] as const)
-    sessions.set(encoding, await recordedSession(encodings.counter(encoding), 200))
+    sessions.set(encoding, await recordedSession(new TokenCounter(tokenizer, encoding), 200))
   const count = sessions.get('o200k_base')!.turns.reduce((sum, turn) => sum + turn.messages.length, 0)
   console.log(
     `\nWhat is sent for a session of ${count} messages (recorded, with tool calls, one pinned message of its own)\n`,
@@ -246,6 +259,8 @@ function printPolicy(policy: Policy, history: History): void {
 }
 
 printWindows()
-const encodings = new Encodings()
-await printCounts(encodings)
-await printPolicies(encodings)
+const thread = new ThreadTokenizer(join(import.meta.dirname, '../dist/esm/lib/window/thread-program.js'))
+await printCounts('a thread of its own', thread)
+await printCounts("the host's thread", new LocalTokenizer())
+await printPolicies(thread)
+await thread.close()

@@ -40,7 +40,7 @@ export interface Turnlog {
   sweep(): Promise<Swept | undefined>
   /**
    * Resolves when the store answers and tokens of the named models can be counted. Nothing needs it; readiness checks like
-   * it. Loading what counts holds the event loop for up to a second, once: behind the first turn's end, or here.
+   * it. Loading what counts takes a thread up to a second, once: behind the first turn's end, or here.
    */
   ready(options?: { readonly models?: readonly string[] }): Promise<void>
   /**
@@ -99,7 +99,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
     drained.abort()
     await within(longestFlushMs, keepTheRest(begun))
     ending.deferred.giveUp()
-    await within(longestEndMs, Promise.all([cache.close(), store.close()]))
+    await within(longestEndMs, Promise.all([cache.close(), store.close(), counting.end()]))
   }
 
   /** What still runs is interrupted with what was said, and what was deferred is tried once more. */

@@ -1,4 +1,5 @@
-import { Encodings } from '../../lib/window/tokens.js'
+import { LocalTokenizer } from '../../lib/window/tokenizer.js'
+import { TokenCounter } from '../../lib/window/tokens.js'
 import { drive, figuresOf, interleaved } from '../measure.js'
 import type { Part } from './part.js'
 
@@ -26,9 +27,8 @@ const texts = {
 export const tokens: Part = {
   name: 'tokens',
   async run(_stage, { rounds, ms }, progressOf) {
-    const encodings = new Encodings()
-    await encodings.load('o200k_base')
-    const counter = encodings.counter('o200k_base')
+    const counter = new TokenCounter(new LocalTokenizer(), 'o200k_base')
+    await counter.text('')
     const names = Object.keys(texts) as (keyof typeof texts)[]
     const progress = progressOf(rounds * names.length)
     const taken = await interleaved(names, rounds, (name, round) => {

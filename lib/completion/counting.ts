@@ -1,12 +1,16 @@
 import type { JsonObject } from '../model/json.js'
 import type { HistoryMessage, Message } from '../model/message.js'
 import { limitsOf, type ModelLimits, type ModelLimitsOption } from '../window/limits.js'
-import { Encodings, type Encoding, type TokenCounter } from '../window/tokens.js'
+import { openTokenizer } from '../window/thread-tokenizer.js'
+import type { Encoding, Tokenizer } from '../window/tokenizer.js'
+import { TokenCounter } from '../window/tokens.js'
 import { roughTokens } from '../window/window.js'
 
 export interface CountingOptions {
   readonly modelLimits?: ModelLimitsOption
-  /** The host's `modelLimits` threw, or an encoding could not be loaded. */
+  /** Where tokens are counted; in a thread of its own when absent. */
+  readonly tokenizer?: Tokenizer
+  /** The host's `modelLimits` threw, an encoding could not be loaded, or what counts broke. */
   readonly onFault: (error: unknown) => void
 }
 
@@ -26,16 +30,18 @@ const mostRemembered = 200
 const claudeImage = 1600
 
 /**
- * Counts what is new, once, and knows what a model takes. Loading an encoding holds the event loop for up to a second:
- * no request waits for that. Until it is loaded messages stay uncounted, which windows estimate on the safe side.
+ * Counts what is new, once, and knows what a model takes. Loading an encoding takes up to a second: no request waits for
+ * that. Until it is loaded, and where counting fails, messages stay uncounted, which windows estimate on the safe side.
  */
 export class Counting {
-  readonly #encodings = new Encodings()
+  readonly #tokenizer: Tokenizer
   readonly #ratios = new Map<string, number>()
   readonly #tools = new Map<string, number>()
   #closed = false
 
-  constructor(private readonly options: CountingOptions) {}
+  constructor(private readonly options: CountingOptions) {
+    this.#tokenizer = options.tokenizer ?? openTokenizer()
+  }
 
   /** `undefined` for a model that nobody knows, or none. */
   limitsOf(model: string | null | undefined): ModelLimits | undefined {
@@ -55,24 +61,25 @@ export class Counting {
   ): Promise<readonly HistoryMessage[]> {
     const held = messages.map((message) => ({ message }))
     const encoding = this.#encodingOf(model)
-    if (!encoding || !this.#encodings.isLoaded(encoding)) return held
-    return await this.#counter(encoding, model).counted(held)
+    if (!encoding || !this.#tokenizer.isLoaded(encoding)) return held
+    return (await this.#try(() => this.#counter(encoding, model).counted(held))) ?? held
   }
 
   /** Tokens of tool definitions. Hosts send the same with every request. */
   async tools(tools: readonly unknown[], encoding: Encoding): Promise<number> {
     if (tools.length === 0) return 0
-    if (!this.#encodings.isLoaded(encoding)) return roughTokens(tools)
+    if (!this.#tokenizer.isLoaded(encoding)) return roughTokens(tools)
     const text = `${encoding} ${JSON.stringify(tools)}`
     const known = this.#tools.get(text)
     if (known !== undefined) return known
-    const tokens = await this.#counter(encoding, undefined).tools(tools)
+    const tokens = await this.#try(() => this.#counter(encoding, undefined).tools(tools))
+    if (tokens === undefined) return roughTokens(tools)
     remember(this.#tools, text, tokens)
     return tokens
   }
 
   isLoaded(encoding: Encoding): boolean {
-    return this.#encodings.isLoaded(encoding)
+    return this.#tokenizer.isLoaded(encoding)
   }
 
   /** The provider's tokens for each that is counted here. */
@@ -94,12 +101,27 @@ export class Counting {
   /** Load what this model is counted with, when nothing else is to be done. Resolves when it is loaded, or known not to be. */
   async load(model: string | null | undefined): Promise<void> {
     const encoding = this.limitsOf(model)?.encoding
-    if (!encoding || this.#closed || this.#encodings.isLoaded(encoding)) return
-    await this.#encodings.load(encoding).catch(this.options.onFault)
+    if (!encoding || this.#closed || this.#tokenizer.isLoaded(encoding)) return
+    await this.#try(() => this.#tokenizer.load(encoding))
   }
 
+  /** From now on nothing is loaded; what is loaded counts what is still running. */
   close(): void {
     this.#closed = true
+  }
+
+  /** Nothing is counted any more. */
+  end(): Promise<void> {
+    return this.#tokenizer.close()
+  }
+
+  async #try<T>(count: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await count()
+    } catch (error) {
+      if (!this.#closed) this.options.onFault(error)
+      return undefined
+    }
   }
 
   #encodingOf(model: string | null | undefined): Encoding | undefined {
@@ -107,7 +129,11 @@ export class Counting {
   }
 
   #counter(encoding: Encoding, model: string | null | undefined): TokenCounter {
-    return this.#encodings.counter(encoding, /claude/i.test(model ?? '') ? { image: claudeImage } : {})
+    return new TokenCounter(
+      this.#tokenizer,
+      encoding,
+      /claude/i.test(model ?? '') ? { image: claudeImage } : {},
+    )
   }
 }
 

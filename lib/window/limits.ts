@@ -1,6 +1,6 @@
 import { Misconfigured } from '../model/errors.js'
 import { isObject, type JsonObject } from '../model/json.js'
-import type { Encoding } from './tokens.js'
+import type { Encoding } from './tokenizer.js'
 
 /** What a model takes, in tokens. */
 export interface ModelLimits {

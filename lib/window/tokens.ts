@@ -1,11 +1,7 @@
-import type { Tiktoken } from 'tiktoken/lite'
 import { isObject, type JsonObject } from '../model/json.js'
 import type { HistoryMessage, Message } from '../model/message.js'
 import { imageTokens, sizeOf, sizeOfData } from './images.js'
-import { slicesOf } from './slices.js'
-
-/** The encodings that Turnlog counts with; other providers' tokens are estimated with the newer one. */
-export type Encoding = 'cl100k_base' | 'o200k_base'
+import type { Encoding, Tokenizer } from './tokenizer.js'
 
 /** Flat counts for what has no text, in tokens. */
 export interface FlatTokens {
@@ -30,95 +26,57 @@ const callTokens = 3
 const defaultFlat: FlatTokens = { lowImage: 85, audio: 500, file: 2000 }
 const usualImage = { width: 1024, height: 1024 }
 
-// Long enough to be worth a turn of the event loop, short enough that nobody notices.
-const busyMs = 2
-
-/** Loads encodings when they are first asked for. What is loaded serves the whole process. */
-export class Encodings {
-  readonly #loading = new Map<Encoding, Promise<Tiktoken>>()
-  readonly #loaded = new Set<Encoding>()
-
-  /** Resolves when the encoding is ready. Repeated calls are cheap; after a failure the next call tries again. */
-  load(encoding: Encoding): Promise<Tiktoken> {
-    const known = this.#loading.get(encoding)
-    if (known) return known
-    const loading = loadEncoding(encoding)
-    this.#loading.set(encoding, loading)
-    loading.then(
-      () => this.#loaded.add(encoding),
-      () => this.#loading.delete(encoding),
-    )
-    return loading
-  }
-
-  /** Whether counting begins at once. */
-  isLoaded(encoding: Encoding): boolean {
-    return this.#loaded.has(encoding)
-  }
-
-  /** A counter for one encoding. Nothing is loaded before it counts. */
-  counter(encoding: Encoding, flat: Partial<FlatTokens> = {}): TokenCounter {
-    return new TokenCounter(this, encoding, { ...defaultFlat, ...flat })
-  }
-}
-
-const loadEncoding = async (encoding: Encoding): Promise<Tiktoken> =>
-  encoding === 'cl100k_base' ? (await import('./cl100k.js')).cl100k : (await import('./o200k.js')).o200k
-
 /** Counts tokens as OpenAI does. A message's count does not depend on its neighbours, so it can be stored with it. */
 export class TokenCounter {
   readonly encoding: Encoding
-  readonly #encodings: Encodings
+  readonly #tokenizer: Tokenizer
   readonly #flat: FlatTokens
 
-  constructor(encodings: Encodings, encoding: Encoding, flat: FlatTokens) {
-    this.#encodings = encodings
+  /** Nothing is loaded before it counts. */
+  constructor(tokenizer: Tokenizer, encoding: Encoding, flat: Partial<FlatTokens> = {}) {
+    this.#tokenizer = tokenizer
     this.encoding = encoding
-    this.#flat = flat
+    this.#flat = { ...defaultFlat, ...flat }
   }
 
   /** Tokens of a text. Special tokens are text. Long texts let the event loop turn in between. */
   text(text: string): Promise<number> {
-    return this.#count([text], 0)
+    return this.#count({ texts: [text], flat: 0 })
   }
 
   /** Tokens of a message, the overhead of its place in a prompt included. */
   message(message: Message): Promise<number> {
-    const { texts, flat } = readMessage(message, this.#flat)
-    return this.#count(texts, flat)
+    return this.#count(readMessage(message, this.#flat))
   }
 
   /** The messages with their counts; those that carry one are left as they are. */
   async counted(messages: readonly HistoryMessage[]): Promise<HistoryMessage[]> {
-    const counted: HistoryMessage[] = []
-    for (const held of messages)
-      counted.push(held.tokens === undefined ? { ...held, tokens: await this.message(held.message) } : held)
-    return counted
+    const isNew = ({ tokens }: HistoryMessage): boolean => tokens === undefined
+    const counts = await this.#counts(
+      messages.filter(isNew).map(({ message }) => readMessage(message, this.#flat)),
+    )
+    const next = counts.values()
+    return messages.map((held) => (isNew(held) ? { ...held, tokens: next.next().value! } : held))
   }
 
   /** Tokens of the tool definitions of a request. */
   tools(tools: readonly unknown[]): Promise<number> {
-    if (tools.length === 0) return Promise.resolve(0)
-    const { texts, flat } = readTools(tools, this.encoding)
-    return this.#count(texts, flat)
+    return tools.length === 0 ? Promise.resolve(0) : this.#count(readTools(tools, this.encoding))
   }
 
-  async #count(texts: readonly string[], flat: number): Promise<number> {
-    const tiktoken = await this.#encodings.load(this.encoding)
-    let tokens = flat
-    let since = performance.now()
-    for (const text of texts) {
-      let before = { slice: '', tokens: 0 }
-      for (const slice of slicesOf(text)) {
-        // What is costly to count is mostly the same again.
-        if (slice !== before.slice) before = { slice, tokens: tiktoken.encode_ordinary(slice).length }
-        tokens += before.tokens
-        if (performance.now() - since < busyMs) continue
-        await new Promise((resolve) => setImmediate(resolve))
-        since = performance.now()
-      }
-    }
-    return tokens
+  async #count(countable: Countable): Promise<number> {
+    const [tokens] = await this.#counts([countable])
+    return tokens!
+  }
+
+  /** All in one call: a tokenizer may be a thread away. */
+  async #counts(all: readonly Countable[]): Promise<number[]> {
+    if (all.length === 0) return []
+    const counts = await this.#tokenizer.count(
+      this.encoding,
+      all.map(({ texts }) => texts),
+    )
+    return all.map(({ flat }, at) => flat + counts[at]!)
   }
 }
 

@@ -13,11 +13,12 @@ import {
 import type { Tiktoken } from 'tiktoken/lite'
 import type { Message } from '../../lib/model/message.js'
 import { slicesOf } from '../../lib/window/slices.js'
-import { Encodings, primingTokens, type Encoding } from '../../lib/window/tokens.js'
+import { LocalTokenizer, type Encoding } from '../../lib/window/tokenizer.js'
+import { primingTokens, TokenCounter } from '../../lib/window/tokens.js'
 import { assistant, calls, recordedConversations, result, user } from './conversation.js'
 
-const encodings = new Encodings()
-const counter = encodings.counter('o200k_base')
+const tokenizer = new LocalTokenizer()
+const counter = new TokenCounter(tokenizer, 'o200k_base')
 
 const cookbook: readonly Message[] = [
   {
@@ -83,7 +84,7 @@ async function promptTokens(
 }
 
 function counting(encoding: Encoding) {
-  const each = encodings.counter(encoding)
+  const each = new TokenCounter(tokenizer, encoding)
   return {
     tools: (tools: readonly unknown[]) => each.tools(tools),
     counted: async (messages: readonly Message[]) => {
@@ -175,8 +176,8 @@ describe('slices', () => {
 describe('tokens', () => {
   const whole = new Map<Encoding, Tiktoken>()
   before('load', async () => {
-    for (const encoding of ['o200k_base', 'cl100k_base'] as const)
-      whole.set(encoding, await encodings.load(encoding))
+    whole.set('o200k_base', (await import('../../lib/window/o200k.js')).o200k)
+    whole.set('cl100k_base', (await import('../../lib/window/cl100k.js')).cl100k)
   })
 
   it("counts the cookbook's example as OpenAI does", async () => {
@@ -189,13 +190,17 @@ describe('tokens', () => {
     expect(await promptTokens('cl100k_base', weatherChat, [weatherTool])).to.equal(105)
   })
 
-  it('loads an encoding once', () => {
-    expect(encodings.load('o200k_base')).to.equal(encodings.load('o200k_base'))
+  it('loads an encoding when it is first asked for', async () => {
+    const fresh = new LocalTokenizer()
+    expect(fresh.isLoaded('o200k_base')).to.equal(false)
+    await fresh.load('o200k_base')
+    expect(fresh.isLoaded('o200k_base')).to.equal(true)
+    expect(fresh.isLoaded('cl100k_base')).to.equal(false)
   })
 
   for (const encoding of ['o200k_base', 'cl100k_base'] as const) {
     it(`counts plain text exactly with ${encoding}`, async () => {
-      const each = encodings.counter(encoding)
+      const each = new TokenCounter(tokenizer, encoding)
       await assert(
         asyncProperty(plainText, integer({ min: 1, max: 40 }), async (parts, times) => {
           const text = parts.flat().join('').repeat(times)
@@ -267,7 +272,7 @@ describe('tokens', () => {
     expect(await tokens({ type: 'image', source: { type: 'base64', data } })).to.equal(4 + 765)
     expect(await tokens({ type: 'input_audio', input_audio: { data, format: 'wav' } })).to.equal(4 + 500)
     expect(await tokens({ type: 'file', file: { file_data: data } })).to.equal(4 + 2000)
-    const claude = encodings.counter('o200k_base', { image: 1600 })
+    const claude = new TokenCounter(tokenizer, 'o200k_base', { image: 1600 })
     expect(await claude.message({ role: 'user', content: [{ type: 'image', source: { data } }] })).to.equal(
       1604,
     )
