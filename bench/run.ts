@@ -16,6 +16,7 @@ import { floorPart } from './parts/floor.js'
 import { growth } from './parts/growth.js'
 import { jwtPart } from './parts/jwt.js'
 import type { Part, PartOptions } from './parts/part.js'
+import { processes } from './parts/processes.js'
 import { server } from './parts/server.js'
 import { start } from './parts/start.js'
 import { streams } from './parts/streams.js'
@@ -25,7 +26,7 @@ import { Progress } from './progress.js'
 import { report } from './report.js'
 import { machineOf, openStage, type Machine, type Stage } from './stage.js'
 
-const parts: readonly Part[] = [turn, floorPart, server, streams, growth, tokens, jwtPart, start]
+const parts: readonly Part[] = [turn, floorPart, server, processes, streams, growth, tokens, jwtPart, start]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -73,6 +74,8 @@ try {
 } finally {
   await stage.end()
 }
+// Servers that a failed part left behind go with their parent.
+process.exit()
 
 /** A part that fails does not take the others with it. */
 async function runPart(part: Part, stage: Stage, machine: Machine): Promise<void> {
