@@ -290,11 +290,34 @@ export class PostgresStore implements Store {
     checkSession(session)
     const { userId, sessionId } = session
     const { rows } = await this.database.run<SessionRow>('repeatable', (sql) =>
-      this.table(sql, 'sessions')
-        .where({ user_id: userId, id: sessionId, is_active: false })
-        .where(unexpired)
-        .update({ is_active: true, revision: randomUUID(), updated_at: sql.raw('clock_timestamp()') })
-        .returning(sessionColumns),
+      sql
+        .with(
+          'restored',
+          this.table(sql, 'sessions')
+            .where({ user_id: userId, id: sessionId, is_active: false })
+            .where(unexpired)
+            .update({
+              is_active: true,
+              oldest_open: null,
+              revision: randomUUID(),
+              updated_at: sql.raw('clock_timestamp()'),
+            })
+            .returning(sessionColumns),
+        )
+        // Without a lease its owner comes too late.
+        .with(
+          'closed',
+          this.turns(sql, session)
+            .whereNotNull('lease_until')
+            .whereExists(sql.select('id').from('restored'))
+            .update({
+              status: 'interrupted',
+              closed_at: sql.raw('coalesce(closed_at, clock_timestamp())'),
+              lease_until: null,
+            }),
+        )
+        .select()
+        .from('restored'),
     )
     return rows[0] ? sessionOf(rows[0]) : this.findSession(session)
   }

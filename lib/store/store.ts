@@ -178,7 +178,7 @@ export interface Store {
   /** Everything said so far leaves the history and the listings; running turns are refused. False when there is no such session. */
   clearSession(session: SessionKey): Promise<boolean>
 
-  /** A deleted session is there again, as it was; its revision moves. One that is not deleted stays as it is. `undefined` when there is none, or it has expired. */
+  /** A deleted session is there again, as it was; its revision moves, and its turns that were open are interrupted: late answers are refused. One that is not deleted stays as it is. `undefined` when there is none, or it has expired. */
   restoreSession(session: SessionKey): Promise<Session | undefined>
   /**
    * Copy what is listed, up to and with the turn of a message, into a new session, in one commit. Numbers stay; keys do not come along.

@@ -1021,6 +1021,23 @@ function restores(get: Get): void {
     expect((await get().readHistory(key))!.history.revision).to.not.equal(before)
   })
 
+  it('refuses the answers of turns from before the deletion, and is not held up by them', async () => {
+    const key = await aSession(get())
+    const calls = [{ leaseMs: 0 }, {}].map((more) => aBegin(key, { question: [user('q')], ...more }))
+    await begun(get(), calls[0]!)
+    // This begin finds the first one's lease run out: its owner might still have come.
+    await begun(get(), calls[1]!)
+    await get().deleteSession(key)
+    await get().restoreSession(key)
+    for (const [index, call] of calls.entries()) {
+      const late = await get().completeTurn(aComplete(call, index + 1))
+      expect(late).to.deep.equal({ status: 'closed', as: 'interrupted' })
+    }
+    await ask(get(), key, { question: [user('next')], concurrency: 'reject' })
+    expect(await history(get(), key)).to.deep.equal(['user:q', 'user:q', 'user:next', 'assistant:an answer'])
+    expect(await listed(get(), key)).to.have.length(4)
+  })
+
   it('leaves one alone that is not deleted, and finds none that never was, has expired or is another’s', async () => {
     const key = await aSession(get())
     const before = (await get().readHistory(key))!.history.revision
