@@ -12,7 +12,7 @@ import { watchPipe } from './pipe.js'
 import { sessionIdOf, sessionIdPlace } from './session-id.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
-import { encodedAnswer, pipedRequest, warnOnce } from './warning.js'
+import { encodedAnswer, pipedRequest, unreadAnswer, warnOnce } from './warning.js'
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- the way in which Express lets middleware add to its request
@@ -34,6 +34,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
   const options = rememberOptions(given)
   const onEncoded = warnOnce(encodedAnswer)
   const onPiped = warnOnce(pipedRequest)
+  const onUnread = warnOnce(unreadAnswer)
 
   return async function remember(req: Request, res: Response, next: NextFunction): Promise<void> {
     const gone = new AbortController()
@@ -61,7 +62,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
       if (prepared.kind === 'turn') {
         req.turnlog = prepared.turn
         watchPipe(req, onPiped)
-        tap(res, prepared.turn, { onDisconnect: options.onDisconnect, onGone, onEncoded })
+        tap(res, prepared.turn, { onDisconnect: options.onDisconnect, onGone, onEncoded, onUnread })
       }
       proceed(prepared, req, res, next)
     } catch (error) {

@@ -12,6 +12,8 @@ export interface AnswerHead {
 export interface GateOptions {
   /** Called when the answer is seen only in an encoded form, so that only its very end can be held back. */
   readonly onEncoded: (encoding: string) => void
+  /** Called when an answer with a good status cannot be stored as one: an error inside it, a shape that its format does not read, or too much. */
+  readonly onUnread: (reason: string) => void
 }
 
 /**
@@ -38,7 +40,7 @@ export class Gate {
     private readonly turn: Turn,
     head: AnswerHead,
     first: Buffer,
-    options: GateOptions,
+    private readonly options: GateOptions,
   ) {
     this.#length = Number(head.contentLength ?? Infinity)
     // A redirect or a provider's error is no answer: nothing is recorded, and the turn ends as failed.
@@ -92,6 +94,7 @@ export class Gate {
     if (this.#settled) return this.take()
     await this.#decoder?.end()
     const ended = this.#recorder?.end()
+    if (ended?.error !== undefined && this.turn.status === 'open') this.options.onUnread(ended.error)
     this.stored = ended ? await this.turn.settle(ended) : await this.turn.fail()
     this.#settled = true
     if (this.stored === 'withheld') return this.#withhold()

@@ -14,7 +14,7 @@ import { watchPipe } from './pipe.js'
 import { sessionIdOf, sessionIdPlace, type SessionIdPlaces } from './session-id.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
-import { encodedAnswer, pipedRequest, warnOnce } from './warning.js'
+import { encodedAnswer, pipedRequest, unreadAnswer, warnOnce } from './warning.js'
 
 declare module 'koa' {
   interface DefaultState {
@@ -35,6 +35,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
   const options = rememberOptions(given)
   const onEncoded = warnOnce(encodedAnswer)
   const onPiped = warnOnce(pipedRequest)
+  const onUnread = warnOnce(unreadAnswer)
 
   return async function remember(ctx: Context, next: Next): Promise<void> {
     if (options.skip?.(ctx)) return next()
@@ -69,7 +70,12 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
     setParsedBody(ctx, asParsed(parsedBody(ctx), prepared.body))
     if (prepared.kind === 'bypass') return next()
     watchPipe(ctx.req, onPiped)
-    await runTurn(ctx, next, prepared.turn, { onDisconnect: options.onDisconnect, onGone, onEncoded })
+    await runTurn(ctx, next, prepared.turn, {
+      onDisconnect: options.onDisconnect,
+      onGone,
+      onEncoded,
+      onUnread,
+    })
   }
 }
 

@@ -17,3 +17,7 @@ export const encodedAnswer = (encoding: string): string =>
 /** Piping a request sends what is left of what it came with, never the history. */
 export const pipedRequest = (): string =>
   'The request was piped on as it came, without its history: its body was read before. Send JSON.stringify(req.body) instead; with http-proxy-middleware, on: { proxyReq: fixRequestBody }.'
+
+/** A status that says yes, and an answer that nobody remembers: most often a handler that answers in words of its own. */
+export const unreadAnswer = (reason: string): string =>
+  `An answer was not stored, and its turn has failed. ${reason} If the handler does not answer in the shape of its format, describe it with hostFormat.`

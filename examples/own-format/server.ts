@@ -8,7 +8,8 @@ import { createTurnlog, hostFormat, type Turn } from 'turnlog'
 import { remember } from 'turnlog/express'
 
 interface Ask {
-  readonly conversation: string
+  /** Without one, a new conversation. */
+  readonly conversation?: string
   readonly message: string
 }
 
@@ -37,7 +38,7 @@ app.post(
   remember(turnlog, {
     // The header stands for your own auth.
     userId: (req) => req.get('x-user'),
-    sessionId: (req) => (req.body as Ask).conversation,
+    sessionId: (req) => (req.body as Ask | undefined)?.conversation ?? 'new',
     autoCreate: true,
     format,
   }),
@@ -45,7 +46,8 @@ app.post(
 )
 
 async function chat(req: Request, res: Response): Promise<void> {
-  const turn = req.turnlog!
+  const turn = req.turnlog
+  if (turn === undefined) return void res.status(400).json({ failed: 'Nothing was asked.' })
   const say = (line: Line): void => void res.write(`${JSON.stringify(line)}\n`)
   res.type('application/x-ndjson')
   if ((req.body as Ask).message === '/help') {

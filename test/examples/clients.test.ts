@@ -150,6 +150,8 @@ describe('examples of calling a provider', function () {
       'assistant answer 1',
       'user and now?',
     ])
+    const nothing = await fetch(`http://127.0.0.1:${port}/chat`, { method: 'POST' })
+    expect([nothing.status, await nothing.text()]).to.deep.equal([400, '{"failed":"Nothing was asked."}'])
     await stop()
   })
 

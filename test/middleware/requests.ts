@@ -108,4 +108,26 @@ export function readsRequests(framework: Framework, core: () => Turnlog): void {
     await upstream.stop()
     expect(warnings.filter((message) => message.includes('JSON.stringify(req.body)'))).to.have.length(1)
   })
+
+  it('warns once of answers that its format does not read, and names the fix; of a refusal never', async () => {
+    const warnings: string[] = []
+    const note = ({ message }: Error): void => void warnings.push(message)
+    process.on('warning', note)
+    await start({
+      handler: (body, res) => {
+        const [{ content }] = body['messages'] as [{ content: string }]
+        if (content === 'refuse') res.statusCode = 429
+        res.setHeader('content-type', 'application/json')
+        res.end('{"content":"in words of my own"}')
+      },
+    })
+    const refused = { messages: [{ role: 'user', content: 'refuse' }] }
+    await (await ask({ ...refused, session_id: session })).text()
+    const told = (): string[] => warnings.filter((message) => message.includes('hostFormat'))
+    expect(told()).to.deep.equal([])
+    for (const _ of [1, 2]) await (await ask({ ...question, session_id: session })).text()
+    process.off('warning', note)
+    expect(told()).to.have.length(1)
+    expect(told()[0]).to.not.contain('words of my own')
+  })
 }
