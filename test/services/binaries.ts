@@ -56,6 +56,18 @@ export function redisServer(): string {
   return found
 }
 
+/** The path of pgbouncer. */
+export function pgBouncer(): string {
+  const found = installedPgBouncer() ?? aptPgBouncer()
+  if (!found) throw new NotInstalled('PgBouncer', 'pgbouncer')
+  return found
+}
+
+/** Debian's lies where only root's PATH leads. */
+function installedPgBouncer(): string | undefined {
+  return onPath('pgbouncer') ?? ['/usr/sbin/pgbouncer'].find(isExecutable)
+}
+
 function installedPostgres(): string | undefined {
   const onThePath = onPath('postgres')
   const debian = '/usr/lib/postgresql'
@@ -123,6 +135,10 @@ function aptPostgres(): string | undefined {
 
 function aptRedis(): string | undefined {
   return aptInstall('redis-server') ? onPath('redis-server') : undefined
+}
+
+function aptPgBouncer(): string | undefined {
+  return aptInstall('pgbouncer') ? installedPgBouncer() : undefined
 }
 
 /** Install a Debian package without starting its service; false where that is not possible. */

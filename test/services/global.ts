@@ -1,11 +1,12 @@
 import { NotInstalled } from './binaries.js'
 import type { Service } from './daemon.js'
+import { startPgBouncer } from './pgbouncer.js'
 import { startPostgres } from './postgres.js'
 import { startRedis } from './redis.js'
 
 let shared: readonly Service[] = []
 
-/** Before the first test: one Postgres and one Redis for the whole run. */
+/** Before the first test: one Postgres and one Redis for the whole run; with TEST_PGBOUNCER set, a PgBouncer before this Postgres. */
 export async function mochaGlobalSetup(): Promise<void> {
   const starts = await Promise.allSettled([startPostgres(), startRedis()])
   shared = starts.filter((start) => start.status === 'fulfilled').map((start) => start.value)
@@ -14,8 +15,20 @@ export async function mochaGlobalSetup(): Promise<void> {
     await mochaGlobalTeardown()
     throw inOneSentence(failed.reason)
   }
-  process.env.TEST_DATABASE_URL = shared[0]!.url
-  process.env.TEST_REDIS_URL = shared[1]!.url
+  const [postgres, redis] = shared
+  process.env.TEST_DATABASE_URL = process.env.TEST_PGBOUNCER ? await pooled(postgres!) : postgres!.url
+  process.env.TEST_REDIS_URL = redis!.url
+}
+
+async function pooled(postgres: Service): Promise<string> {
+  try {
+    const bouncer = await startPgBouncer(postgres)
+    shared = [bouncer, ...shared]
+    return bouncer.url
+  } catch (reason) {
+    await mochaGlobalTeardown()
+    throw inOneSentence(reason)
+  }
 }
 
 /** After the last test, also of a run that failed; a run that is killed leaves it to each service's guard. */
