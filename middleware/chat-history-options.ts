@@ -6,6 +6,8 @@ import type { RouteOptions } from './route-options.js'
 export interface ChatHistoryOptions<Request> extends RememberOptions<Request>, RouteOptions<Request> {
   /** Where the session routes are. Default `/chat/sessions`. */
   readonly sessionsPath?: string
+  /** Where the user's counts are. Default `/chat/stats`. */
+  readonly statsPath?: string
   /** Where the host's completion handler is. Default `/v1/chat/completions`. */
   readonly completionsPath?: string
 }
@@ -14,11 +16,13 @@ export interface ChatHistoryOptions<Request> extends RememberOptions<Request>, R
 export function chatHistoryOptions<Request>(given: ChatHistoryOptions<Request>) {
   const {
     sessionsPath = '/chat/sessions',
+    statsPath = '/chat/stats',
     completionsPath = '/v1/chat/completions',
     maxBodyBytes,
     ...completions
   } = given
   checkPath('sessionsPath', sessionsPath)
+  checkPath('statsPath', statsPath)
   checkPath('completionsPath', completionsPath)
   const { userId, onError } = completions
   const routes: RouteOptions<Request> = {
@@ -26,7 +30,7 @@ export function chatHistoryOptions<Request>(given: ChatHistoryOptions<Request>) 
     ...(onError && { onError }),
     ...(maxBodyBytes !== undefined && { maxBodyBytes }),
   }
-  return { sessionsPath, completionsPath, routes, completions }
+  return { sessionsPath, statsPath, completionsPath, routes, completions }
 }
 
 function checkPath(name: string, path: unknown): void {

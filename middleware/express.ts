@@ -2,12 +2,12 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express'
 
 import type { Turn, Turnlog } from '../lib/index.js'
 import { problem, type RouteResponse } from '../lib/routes/problem.js'
-import { createRoutes } from '../lib/routes/routes.js'
+import { createRoutes, createStatsRoute, type Routes } from '../lib/routes/routes.js'
 import { asParsed, parsedJson, readJsonBody } from './body.js'
 import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
 import { chatHistoryOptions, pathBelow, type ChatHistoryOptions } from './chat-history-options.js'
-import { checkBegin, rememberOptions, type RememberOptions } from './options.js'
-import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
+import { checkBegin, rememberOptions, type AdapterOptions, type RememberOptions } from './options.js'
+import { checkSessions, checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
 import { watchPipe } from './pipe.js'
 import { sessionIdOf, sessionIdPlace } from './session-id.js'
 import { tap } from './tap.js'
@@ -77,7 +77,8 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
  *     app.use('/chat/sessions', sessionRoutes(turnlog, { userId: (req) => req.user?.id }))
  */
 export function sessionRoutes(turnlog: SessionTurnlog, given: RouteOptions<Request>): RequestHandler {
-  const answer = routesBelow(turnlog, given)
+  checkTurnlog(turnlog)
+  const answer = answerBy(createRoutes(turnlog), given)
 
   return async function sessionRoutes(req: Request, res: Response, next: NextFunction): Promise<void> {
     await answer(req.path, req, res, next)
@@ -85,17 +86,37 @@ export function sessionRoutes(turnlog: SessionTurnlog, given: RouteOptions<Reque
 }
 
 /**
- * Both at once, at the default paths: the session routes and the history of completions.
+ * How much of a user's there is, at one path: sessions, messages, tokens, bytes. `chatHistory` has it at `/chat/stats`.
+ *
+ *     app.get('/chat/stats', statsRoute(turnlog, { userId: (req) => req.user?.id }))
+ */
+export function statsRoute(
+  turnlog: Pick<Turnlog, 'sessions'>,
+  given: AdapterOptions<Request>,
+): RequestHandler {
+  checkSessions(turnlog)
+  const answer = answerBy(createStatsRoute(turnlog), given)
+
+  return async function statsRoute(req: Request, res: Response, next: NextFunction): Promise<void> {
+    await answer('/', req, res, next)
+  }
+}
+
+/**
+ * All at once, at the default paths: the session routes, the user's counts and the history of completions.
  *
  *     app.use(chatHistory(turnlog, { userId: (req) => req.user?.id }))
  */
 export function chatHistory(turnlog: Turnlog, given: ChatHistoryOptions<Request>): RequestHandler {
-  const { sessionsPath, completionsPath, routes, completions } = chatHistoryOptions(given)
-  const answer = routesBelow(turnlog, routes)
+  const { sessionsPath, statsPath, completionsPath, routes, completions } = chatHistoryOptions(given)
+  checkTurnlog(turnlog)
+  const answer = answerBy(createRoutes(turnlog), routes)
+  const stats = statsRoute(turnlog, routes)
   const begin = remember(turnlog, completions)
 
   return async function chatHistory(req: Request, res: Response, next: NextFunction): Promise<void> {
     if (req.path === completionsPath && req.method === 'POST') return begin(req, res, next) as Promise<void>
+    if (pathBelow(statsPath, req.path) === '/') return stats(req, res, next) as Promise<void>
     const below = pathBelow(sessionsPath, req.path)
     if (below === undefined) return next()
     await answer(below, req, res, next)
@@ -104,11 +125,9 @@ export function chatHistory(turnlog: Turnlog, given: ChatHistoryOptions<Request>
 
 type SessionTurnlog = Pick<Turnlog, 'sessions' | 'messages' | 'turns' | 'context'>
 
-/** Answers the session routes; `path` is what follows the mount. */
-function routesBelow(turnlog: SessionTurnlog, given: RouteOptions<Request>) {
+/** Answers by the routes; `path` is what follows the mount. */
+function answerBy(routes: Routes, given: RouteOptions<Request>) {
   const { userId, onError, maxBodyBytes } = routeOptions(given)
-  checkTurnlog(turnlog)
-  const routes = createRoutes(turnlog)
 
   return async (path: string, req: Request, res: Response, next: NextFunction): Promise<void> => {
     try {

@@ -2,14 +2,14 @@ import type { Context, Middleware, Next } from 'koa'
 
 import type { Turn, Turnlog } from '../lib/index.js'
 import { problem, type RouteResponse } from '../lib/routes/problem.js'
-import { createRoutes } from '../lib/routes/routes.js'
+import { createRoutes, createStatsRoute, type Routes } from '../lib/routes/routes.js'
 import { asParsed, parsedJson, readJsonBody } from './body.js'
 import { chatHistoryOptions, pathBelow, type ChatHistoryOptions } from './chat-history-options.js'
 import { exposedHeaders, prepareCompletion, type Prepared } from './completion.js'
 import { passAnswer } from './koa-answer.js'
 import { mountOf, mountedRouteOptions, type MountedRouteOptions } from './koa-mount.js'
-import { checkBegin, rememberOptions, type RememberOptions } from './options.js'
-import { checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
+import { checkBegin, rememberOptions, type AdapterOptions, type RememberOptions } from './options.js'
+import { checkSessions, checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
 import { watchPipe } from './pipe.js'
 import { sessionIdOf, sessionIdPlace, type SessionIdPlaces } from './session-id.js'
 import { tap } from './tap.js'
@@ -87,7 +87,8 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
  */
 export function sessionRoutes(turnlog: SessionTurnlog, given: MountedRouteOptions<Context>): Middleware {
   const { prefix, routes } = mountedRouteOptions(given)
-  const answer = routesBelow(turnlog, routes)
+  checkTurnlog(turnlog)
+  const answer = answerBy(createRoutes(turnlog), routes)
 
   return async function sessionRoutes(ctx: Context, next: Next): Promise<void> {
     const path = mountOf(ctx, prefix)
@@ -96,17 +97,34 @@ export function sessionRoutes(turnlog: SessionTurnlog, given: MountedRouteOption
 }
 
 /**
- * Both at once, at the default paths: the session routes and the history of completions.
+ * How much of a user's there is, at one path: sessions, messages, tokens, bytes. `chatHistory` has it at `/chat/stats`.
+ *
+ *     router.get('/chat/stats', statsRoute(turnlog, { userId: (ctx) => ctx.state.user?.id }))
+ */
+export function statsRoute(turnlog: Pick<Turnlog, 'sessions'>, given: AdapterOptions<Context>): Middleware {
+  checkSessions(turnlog)
+  const answer = answerBy(createStatsRoute(turnlog), given)
+
+  return async function statsRoute(ctx: Context, next: Next): Promise<void> {
+    await answer('/', ctx, next)
+  }
+}
+
+/**
+ * All at once, at the default paths: the session routes, the user's counts and the history of completions.
  *
  *     app.use(chatHistory(turnlog, { userId: (ctx) => ctx.state.user?.id }))
  */
 export function chatHistory(turnlog: Turnlog, given: ChatHistoryOptions<Context>): Middleware {
-  const { sessionsPath, completionsPath, routes, completions } = chatHistoryOptions(given)
-  const answer = routesBelow(turnlog, routes)
+  const { sessionsPath, statsPath, completionsPath, routes, completions } = chatHistoryOptions(given)
+  checkTurnlog(turnlog)
+  const answer = answerBy(createRoutes(turnlog), routes)
+  const stats = statsRoute(turnlog, routes)
   const begin = remember(turnlog, completions)
 
   return async function chatHistory(ctx: Context, next: Next): Promise<void> {
     if (ctx.path === completionsPath && ctx.method === 'POST') return begin(ctx, next) as Promise<void>
+    if (pathBelow(statsPath, ctx.path) === '/') return stats(ctx, next) as Promise<void>
     const below = pathBelow(sessionsPath, ctx.path)
     return below === undefined ? next() : answer(below, ctx, next)
   }
@@ -134,11 +152,9 @@ async function runTurn(
   }
 }
 
-/** Answers the session routes; `path` is what follows the mount. */
-function routesBelow(turnlog: SessionTurnlog, given: RouteOptions<Context>) {
+/** Answers by the routes; `path` is what follows the mount. */
+function answerBy(routes: Routes, given: RouteOptions<Context>) {
   const { userId, onError, maxBodyBytes } = routeOptions(given)
-  checkTurnlog(turnlog)
-  const routes = createRoutes(turnlog)
 
   return async (path: string, ctx: Context, next: Next): Promise<void> => {
     let response: RouteResponse | undefined

@@ -21,6 +21,12 @@ export function routeOptions<Request>(given: RouteOptions<Request>): Required<Ro
   return { userId, onError, maxBodyBytes }
 }
 
+/** Throws `Misconfigured` for what has no sessions. */
+export function checkSessions(given: Partial<RouteParts> | null | undefined): void {
+  if (typeof given?.sessions?.stats === 'function') return
+  throw new Misconfigured('The first argument of statsRoute must be what createTurnlog() returned.')
+}
+
 /** Throws `Misconfigured` for what `createTurnlog` did not make. */
 export function checkTurnlog(given: Partial<RouteParts> | null | undefined): void {
   if (given?.sessions !== undefined && given.messages !== undefined && given.turns !== undefined) return

@@ -19,6 +19,9 @@ export const createChatTables = {
   max_history_messages integer not null default 20,
   -- messages that are listed by default
   message_count integer not null default 0,
+  -- their tokens, where they were counted, and their bytes as stored
+  token_count bigint not null default 0,
+  byte_count bigint not null default 0,
   -- the newest turn's number; never goes back, so no number is used twice
   turn_count integer not null default 0,
   -- a fresh random value whenever the visible history moves

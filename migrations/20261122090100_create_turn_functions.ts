@@ -1,6 +1,7 @@
 import { deleteMessage, forkSession } from './changes.js'
 import type { Names } from './names.js'
 import { forgetSummary } from './summary.js'
+import { weight } from './weight.js'
 
 /*
  * The functions that read and write a turn. Their first argument is the user, so that a distributed Postgres can
@@ -128,7 +129,12 @@ declare
   v_out_turn integer;
   v_rest boolean := false;
   v_forget integer;
+  v_added integer := 0;
+  v_added_tokens bigint := 0;
+  v_added_bytes bigint := 0;
   v_removed integer := 0;
+  v_removed_tokens bigint := 0;
+  v_removed_bytes bigint := 0;
   v_newest_id text;
   v_newest_at timestamptz;
   v_limit integer;
@@ -274,7 +280,7 @@ ${lockSession(names)}
     if known.turn is not null then
       update ${names.turns} set status = 'superseded', kept = false, key = 'n:' || nonce, lease_until = null
       where user_id = p_user and session_id = p_session and turn = known.turn;
-      select count(*) into v_removed from ${names.messages}
+      select ${weight} into v_removed, v_removed_tokens, v_removed_bytes from ${names.messages}
       where user_id = p_user and session_id = p_session and exchange = known.exchange and turn = known.turn;
       if known.status = 'interrupted' or known.kept then
         s.revision := gen_random_uuid();
@@ -315,10 +321,13 @@ ${lockSession(names)}
     values (p_user, p_session, r_turn, r_exchange, v_key, v_nonce, 'open', r_replaces, v_rest, p_call->>'hash', p_call->>'format',
       p_call->>'model', r_parts, s.system_exchange, s.system_turn, v_now,
       v_now + (p_call->>'lease')::double precision * interval '1 millisecond');
-    insert into ${names.messages} (user_id, session_id, exchange, turn, part, role, content, message, tokens, pinned, created_at)
-    select p_user, p_session, r_exchange, r_turn, o - 1, e->>'role', e->>'content', e->>'message',
-      (e->>'tokens')::integer, o <= v_pins, v_now
-    from jsonb_array_elements(v_messages) with ordinality as x(e, o);
+    with added as (
+      insert into ${names.messages} (user_id, session_id, exchange, turn, part, role, content, message, tokens, pinned, created_at)
+      select p_user, p_session, r_exchange, r_turn, o - 1, e->>'role', e->>'content', e->>'message',
+        (e->>'tokens')::integer, o <= v_pins, v_now
+      from jsonb_array_elements(v_messages) with ordinality as x(e, o)
+      returning tokens, content, message
+    ) select ${weight} into v_added, v_added_tokens, v_added_bytes from added;
 
     if v_pins > 0 then
       s.revision := gen_random_uuid();
@@ -332,7 +341,9 @@ ${lockSession(names)}
 
     update ${names.sessions} set
       turn_count = r_turn,
-      message_count = s.message_count + r_parts - v_removed,
+      message_count = s.message_count + v_added - v_removed,
+      token_count = s.token_count + v_added_tokens - v_removed_tokens,
+      byte_count = s.byte_count + v_added_bytes - v_removed_bytes,
       revision = s.revision,${forgetSummary('v_forget')},
       system_exchange = s.system_exchange,
       system_turn = s.system_turn,
@@ -382,7 +393,11 @@ declare
   v_ending text := p_call->>'ending';
   v_answer jsonb := coalesce(p_call->'answer', '[]');
   v_added integer := 0;
+  v_added_tokens bigint := 0;
+  v_added_bytes bigint := 0;
   v_removed integer := 0;
+  v_removed_tokens bigint := 0;
+  v_removed_bytes bigint := 0;
   v_moves boolean;
   v_keeps boolean := v_ending = 'failed' and coalesce((p_call->>'keeps')::boolean, false);
   v_out_exchange integer;
@@ -422,9 +437,11 @@ ${lockSession(names)}
   v_forget := case when t.status = 'interrupted' then t.exchange end;
   v_moves := t.status = 'interrupted' or v_ending in ('done', 'interrupted') or v_keeps;
   if v_ending = 'discarded' then
-    delete from ${names.messages}
-    where user_id = p_user and session_id = p_session and exchange = t.exchange and turn = v_turn;
-    get diagnostics v_removed = row_count;
+    with removed as (
+      delete from ${names.messages}
+      where user_id = p_user and session_id = p_session and exchange = t.exchange and turn = v_turn
+      returning tokens, content, message
+    ) select ${weight} into v_removed, v_removed_tokens, v_removed_bytes from removed;
     delete from ${names.turns} where user_id = p_user and session_id = p_session and turn = v_turn;
     if s.system_turn = v_turn then
       s.system_exchange := t.old_system_exchange;
@@ -432,12 +449,14 @@ ${lockSession(names)}
       v_moves := true;
     end if;
   else
-    v_added := jsonb_array_length(v_answer);
-    if v_added > 0 then
-      insert into ${names.messages} (user_id, session_id, exchange, turn, part, role, content, message, tokens, created_at)
-      select p_user, p_session, t.exchange, v_turn, t.parts + o - 1, e->>'role', e->>'content', e->>'message',
-        (e->>'tokens')::integer, v_now
-      from jsonb_array_elements(v_answer) with ordinality as x(e, o);
+    if jsonb_array_length(v_answer) > 0 then
+      with added as (
+        insert into ${names.messages} (user_id, session_id, exchange, turn, part, role, content, message, tokens, created_at)
+        select p_user, p_session, t.exchange, v_turn, t.parts + o - 1, e->>'role', e->>'content', e->>'message',
+          (e->>'tokens')::integer, v_now
+        from jsonb_array_elements(v_answer) with ordinality as x(e, o)
+        returning tokens, content, message
+      ) select ${weight} into v_added, v_added_tokens, v_added_bytes from added;
     end if;
     update ${names.turns} set
       status = v_ending,
@@ -467,7 +486,7 @@ ${lockSession(names)}
         and turn <> v_turn);
     if cardinality(v_out) > 0 then
       v_forget := v_out_exchange;
-      select count(*) into v_removed from ${names.messages}
+      select ${weight} into v_removed, v_removed_tokens, v_removed_bytes from ${names.messages}
       where user_id = p_user and session_id = p_session and exchange >= v_out_exchange and turn = any(v_out);
       -- The key of a finished turn stays with it: its request is still answered once.
       update ${names.turns} set
@@ -492,6 +511,8 @@ ${lockSession(names)}
   r_to := case when v_moves then gen_random_uuid() else s.revision end;
   update ${names.sessions} set
     message_count = s.message_count + v_added - v_removed,
+    token_count = s.token_count + v_added_tokens - v_removed_tokens,
+    byte_count = s.byte_count + v_added_bytes - v_removed_bytes,
     revision = r_to,${forgetSummary('v_forget')},
     system_exchange = s.system_exchange,
     system_turn = s.system_turn,

@@ -1,5 +1,6 @@
 import type { Names } from './names.js'
 import { forgetSummary } from './summary.js'
+import { weight } from './weight.js'
 
 /*
  * The functions that change what was said. Like those of a turn they lock the session's row first and decide everything
@@ -41,6 +42,8 @@ declare
   v_pinned boolean;
   v_gone integer[];
   v_removed integer;
+  v_removed_tokens bigint;
+  v_removed_bytes bigint;
 begin
 ${lockLive(names)}
 ${findMessage(names)}
@@ -65,9 +68,9 @@ ${findMessage(names)}
     where m.user_id = p_user and m.session_id = p_session and m.exchange = any(v_gone)
       and case when v_pinned then m.pinned and m.turn = p_turn
         else not (m.pinned and m.turn is not distinct from s.system_turn) end
-    returning m.turn
+    returning m.turn, m.tokens, m.content, m.message
   )
-  select count(*) into v_removed from gone g
+  select ${weight} into v_removed, v_removed_tokens, v_removed_bytes from gone g
   join ${names.turns} t on t.user_id = p_user and t.session_id = p_session and t.turn = g.turn
   where t.status <> 'superseded';
 
@@ -89,6 +92,8 @@ ${findMessage(names)}
 
   update ${names.sessions} set
     message_count = s.message_count - v_removed,
+    token_count = s.token_count - v_removed_tokens,
+    byte_count = s.byte_count - v_removed_bytes,
     revision = gen_random_uuid(),${forgetSummary('v_exchange')},
     system_exchange = s.system_exchange,
     system_turn = s.system_turn,
@@ -158,8 +163,8 @@ ${findMessage(names)}
     where user_id = p_user and session_id = p_to and pinned order by turn desc limit 1;
   end if;
   update ${names.sessions} n set
-    (message_count, last_message_at) = (select count(*), max(m.created_at) from ${names.messages} m
-      where m.user_id = p_user and m.session_id = p_to),
+    (message_count, token_count, byte_count, last_message_at) = (select ${weight}, max(m.created_at)
+      from ${names.messages} m where m.user_id = p_user and m.session_id = p_to),
     turn_count = greatest(s.cleared_at_turn, (select max(x) from unnest(v_turns) x)),
     system_exchange = s.system_exchange,
     system_turn = s.system_turn

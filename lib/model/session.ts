@@ -24,6 +24,16 @@ export interface Session {
   readonly expiresAt: Date | null
 }
 
+/** How much of a user's there is: what the listings would show, counted as it is written. */
+export interface Stats {
+  readonly sessions: number
+  readonly messages: number
+  /** As far as messages were counted in tokens. */
+  readonly tokens: number
+  /** Of the messages as they are stored, in UTF-8. */
+  readonly bytes: number
+}
+
 /** What may be given when a session is created or changed; absent fields take the default or stay. */
 export interface SessionFields {
   readonly name?: string | null

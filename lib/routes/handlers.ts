@@ -89,6 +89,18 @@ export function createHandlers({
   }
 }
 
+/** What the path beside the sessions does, by method. */
+export const createStatsHandlers = ({ sessions }: Pick<RouteParts, 'sessions'>): Methods => ({
+  GET: async ({ userId, query }) => {
+    const [unknown] = Object.keys(readQuery(query))
+    if (unknown !== undefined)
+      throw new InvalidRequest(`${unknown.slice(0, 64)} is not a known parameter: this route takes none.`, {
+        param: unknown.slice(0, 64),
+      })
+    return jsonResponse(200, { object: 'stats', ...(await sessions.stats({ userId })) })
+  },
+})
+
 function turnNumber(given: string): number {
   const turn = /^[1-9]\d{0,9}$/.test(given) ? Number(given) : 0
   if (turn >= 1 && turn <= highestTurn) return turn

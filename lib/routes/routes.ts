@@ -1,6 +1,6 @@
 import { MethodNotAllowed } from '../model/errors.js'
 import type { Methods } from './call.js'
-import { createHandlers, type RouteParts } from './handlers.js'
+import { createHandlers, createStatsHandlers, type RouteParts } from './handlers.js'
 import type { RouteResponse } from './problem.js'
 import { matchPath } from './table.js'
 
@@ -33,6 +33,18 @@ export function createRoutes(parts: RouteParts): Routes {
       const user = await userId()
       const handler = handlerFor(handlers[match.name], method)
       return await handler({ userId: user, params: match.params, query, body })
+    },
+  }
+}
+
+/** The one route beside them: how much of a user's there is. Whatever path leads to it, the mount says where it is. */
+export function createStatsRoute(parts: Pick<RouteParts, 'sessions'>): Routes {
+  const methods = createStatsHandlers(parts)
+  return {
+    async handle({ method, query, userId, body }) {
+      if (method === 'OPTIONS') return undefined
+      const user = await userId()
+      return await handlerFor(methods, method)({ userId: user, params: new Map(), query, body })
     },
   }
 }

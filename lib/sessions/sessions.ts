@@ -4,7 +4,7 @@ import { isObject, type JsonObject } from '../model/json.js'
 import { readMessageId } from '../model/message.js'
 import type { Page } from '../model/page.js'
 import { anything, checkFields, integer, nullable, show, text, type Rule } from '../model/rule.js'
-import type { Session, SessionFields, SessionKey } from '../model/session.js'
+import type { Session, SessionFields, SessionKey, Stats } from '../model/session.js'
 import type { Store } from '../store/store.js'
 import { jsonFault } from './json-fault.js'
 import {
@@ -62,6 +62,8 @@ export interface Sessions {
   find(session: SessionName): Promise<Session | undefined>
   /** Newest activity first. */
   list(page: ListSessions): Promise<Page<Session>>
+  /** How much there is of a user's: sessions, messages, tokens, bytes. From counters, so no message is read. */
+  stats(user: { readonly userId: UserId }): Promise<Stats>
   /** The fields given change, the others stay. `undefined` when there is no such session. */
   change(session: ChangeSession): Promise<Session | undefined>
   /** Soft: nothing finds it again. False when there is no such session, so a repeated call is false. */
@@ -111,6 +113,11 @@ export function createSessions(
     async list(given) {
       checkFields(given, { userId: anything, ...pageRules(bounds, ['limit', 'offset', 'after']) }, invalid)
       return await store.listSessions(checkUserId(given.userId), pageRequest(given, bounds))
+    },
+
+    async stats(given) {
+      checkFields(given, { userId: anything }, invalid)
+      return await store.stats(checkUserId(given.userId))
     },
 
     async change(given) {

@@ -8,7 +8,7 @@ import type { History } from '../model/history.js'
 import { isStorableKey } from '../model/identity.js'
 import type { ListedMessage, MessagePlace } from '../model/message.js'
 import type { Page, PageRequest } from '../model/page.js'
-import type { Session, SessionFields, SessionKey } from '../model/session.js'
+import type { Session, SessionFields, SessionKey, Stats } from '../model/session.js'
 import { highestTurn, type FinishedTurn, type TurnRecord } from '../model/turn.js'
 import { assembleHistory } from './assembly.js'
 import { checkPage, readMessageCursor, readSessionCursor, writeCursor } from './cursor.js'
@@ -254,6 +254,17 @@ export class PostgresStore implements Store {
     return pageOf(rows, page.limit, back, sessionOf, (row) => [row.activity!, row.id])
   }
 
+  async stats(userId: string): Promise<Stats> {
+    checkSession({ userId, sessionId: '-' })
+    const { rows } = await this.database.run<Stats>('repeatable', (sql) =>
+      this.table(sql, 'sessions')
+        .where({ user_id: userId, is_active: true })
+        .where(unexpired)
+        .select(sql.raw(countersSum)),
+    )
+    return rows[0]!
+  }
+
   async changeSession(session: SessionKey & SessionFields): Promise<Session | undefined> {
     checkSession(session)
     checkFields(session)
@@ -277,6 +288,8 @@ export class PostgresStore implements Store {
     return this.touchSession(session, (sql) => ({
       cleared_at_turn: sql.ref('turn_count'),
       message_count: 0,
+      token_count: 0,
+      byte_count: 0,
       summary: null,
       summary_to: 0,
       summary_nonce: null,
@@ -561,6 +574,12 @@ const historyNow = (names: Names): string => `
     order by t.turn desc limit 1
   ) j on true
   where s.user_id = :userId and s.id = :sessionId and s.is_active and (s.expires_at is null or s.expires_at > now())`
+
+/** A user's counters; as doubles, which are exact up to 2^53 and arrive as numbers. */
+const countersSum = `count(*)::double precision as sessions,
+  coalesce(sum(message_count), 0)::double precision as messages,
+  coalesce(sum(token_count), 0)::double precision as tokens,
+  coalesce(sum(byte_count), 0)::double precision as bytes`
 
 const unexpired = (where: Knex.QueryBuilder): void => {
   void where.whereNull('expires_at').orWhereRaw('expires_at > now()')

@@ -3,7 +3,7 @@ import type { JsonObject } from '../model/json.js'
 import type { HistoryMessage, ListedMessage, MessagePlace, TurnStatus } from '../model/message.js'
 import type { Page, PageRequest } from '../model/page.js'
 import type { Receipt } from '../model/receipt.js'
-import type { Session, SessionFields, SessionKey } from '../model/session.js'
+import type { Session, SessionFields, SessionKey, Stats } from '../model/session.js'
 import type { FinishedTurn, TurnRecord } from '../model/turn.js'
 
 export interface BeginCall extends SessionKey {
@@ -171,6 +171,8 @@ export interface Store {
   findSession(session: SessionKey): Promise<Session | undefined>
   /** Newest activity first. */
   listSessions(userId: string, page: PageRequest): Promise<Page<Session>>
+  /** From the sessions' counters; no message is read. All 0 for a user without sessions. */
+  stats(userId: string): Promise<Stats>
   /** The fields given change, the others stay. */
   changeSession(session: SessionKey & SessionFields): Promise<Session | undefined>
   /** Soft: the rows stay, nothing finds them again. False when there is no such session. */

@@ -4,7 +4,7 @@ import express from 'express'
 import express4 from 'express4'
 
 import type { Turnlog } from '../../lib/index.js'
-import { chatHistory, sessionRoutes } from '../../middleware/express.js'
+import { chatHistory, sessionRoutes, statsRoute } from '../../middleware/express.js'
 import { listen, type AppOptions, type Framework } from './framework.js'
 import { sessionRoutesSuite } from './suite.js'
 
@@ -23,6 +23,8 @@ function appOf(framework: Express, options: AppOptions, errors: unknown[]): expr
   const { turnlog, mount = '/chat/sessions', parser = 'json', nesting = 'none', ...rest } = options
   const app = framework()
   if (parser !== 'none') app.use(parsers(framework)[parser])
+  const { userId, onError = 'respond' } = rest
+  app.use('/stats', statsRoute(turnlog, { userId, onError }))
   const routes = sessionRoutes(turnlog, rest)
   if (nesting === 'chatHistory') {
     app.use(chatHistory(turnlog as Turnlog, { ...rest, sessionsPath: mount }))
@@ -33,7 +35,7 @@ function appOf(framework: Express, options: AppOptions, errors: unknown[]): expr
   app.use((req, res) => {
     res.status(404).json({ host: req.path })
   })
-  const onError: express.ErrorRequestHandler = (
+  const answersErrors: express.ErrorRequestHandler = (
     error: { status?: number; code?: string },
     _req,
     res,
@@ -42,7 +44,7 @@ function appOf(framework: Express, options: AppOptions, errors: unknown[]): expr
     errors.push(error)
     res.status(error.status ?? 500).json({ host: error.code ?? 'unknown' })
   }
-  return app.use(onError)
+  return app.use(answersErrors)
 }
 
 const frameworkOf = (name: string, framework: Express): Framework => ({

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import type { Turnlog } from '../../lib/index.js'
 import type { UserIdAnswer } from '../../middleware/user.js'
 
-/** A host application, in words that every framework understands. */
+/** A host application, in words that every framework understands. `/stats` has the counts. */
 export interface AppOptions {
   readonly turnlog: Pick<Turnlog, 'sessions' | 'messages' | 'turns' | 'context'> & Partial<Turnlog>
   /** Where the routes are mounted. */

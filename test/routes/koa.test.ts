@@ -7,7 +7,7 @@ import mount from 'koa-mount'
 import Koa2 from 'koa2'
 
 import type { Turnlog } from '../../lib/index.js'
-import { chatHistory, sessionRoutes } from '../../middleware/koa.js'
+import { chatHistory, sessionRoutes, statsRoute } from '../../middleware/koa.js'
 import { serverOf } from '../koa-server.js'
 import { listen, type AppOptions, type Framework } from './framework.js'
 import { sessionRoutesSuite } from './suite.js'
@@ -39,6 +39,8 @@ function appOf(Application: typeof Koa, version: RouterVersion, options: AppOpti
   app.silent = true
   app.use(answersErrors(errors))
   if (parser !== 'none') app.use(parsers[parser]())
+  const { userId, onError = 'respond' } = rest
+  app.use(mount('/stats', statsRoute(turnlog, { userId, onError })))
   const routes = sessionRoutes(turnlog, rest)
   if (nesting === 'chatHistory') {
     app.use(chatHistory(turnlog as Turnlog, { ...rest, sessionsPath: path }))

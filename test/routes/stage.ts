@@ -26,6 +26,10 @@ export class Stage {
     return this.core.turnlog
   }
 
+  get url(): string {
+    return this.host.url
+  }
+
   async open(): Promise<void> {
     this.core = await freshCore()
     this.host = await this.framework.start({ turnlog: this.turnlog, userId: fromHeader })

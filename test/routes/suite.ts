@@ -10,6 +10,7 @@ import { ownership } from './ownership.js'
 import { paths } from './paths.js'
 import { sessions } from './sessions.js'
 import { Stage } from './stage.js'
+import { stats } from './stats.js'
 
 /** The REST routes over real sockets, the same for every framework. */
 export function sessionRoutesSuite(framework: Framework): void {
@@ -27,6 +28,7 @@ export function sessionRoutesSuite(framework: Framework): void {
     bodies(stage)
     ownership(stage)
     contexts(stage)
+    stats(stage)
     errors(stage)
     anything(stage)
   })

@@ -93,10 +93,13 @@ const saying = ({ role, content, tool_calls: calls }: Message): string => {
 export const spoken = (messages: readonly HistoryMessage[]): string[] =>
   messages.map(({ message }) => saying(message))
 
-/** What is listed, as text, and that the session's count says as many. */
+/** What is listed, as text, and that the session's and its user's counts say as many. */
 export async function listed(store: Store, session: SessionKey): Promise<string[]> {
   const page = await store.listMessages(session, { limit: 1000 })
   const found = await store.findSession(session)
   expect(found?.messageCount, 'messageCount').to.equal(page?.data.length)
+  const tokens = page?.data.reduce((sum, message) => sum + (message.tokens ?? 0), 0)
+  const stats = await store.stats(session.userId)
+  if (stats.sessions === 1) expect(stats).to.include({ messages: page?.data.length, tokens })
   return spoken(page!.data)
 }

@@ -105,6 +105,38 @@ function keepsSessions(get: Get): void {
     expect(await get().beginTurn(aBegin(key, { create: {} }))).to.deep.equal({ status: 'no_session' })
   })
 
+  it('counts a user’s sessions, messages, tokens and bytes, of what can be found', async () => {
+    const key = await aSession(get())
+    const other = { ...key, sessionId: `sess_${randomUUID()}` }
+    await get().createSession(other)
+    expect(await get().stats(key.userId)).to.deep.equal({ sessions: 2, messages: 0, tokens: 0, bytes: 0 })
+    const question = [{ ...user('héllo'), tokens: 5 }]
+    await ask(get(), key, { question }, { answer: [{ ...assistant('yes'), tokens: 2 }] })
+    const { call, turn } = await ask(get(), other, { question }, { answer: [assistant('not counted')] })
+    const all = { sessions: 2, messages: 4, tokens: 12, bytes: 6 + 3 + 6 + 11 }
+    expect(await get().stats(key.userId)).to.deep.equal(all)
+    expect((await get().completeTurn(aComplete(call, turn))).status).to.equal('repeated')
+    expect(await get().stats(key.userId)).to.deep.equal(all)
+
+    await get().deleteSession(other)
+    const one = { sessions: 1, messages: 2, tokens: 7, bytes: 9 }
+    expect(await get().stats(key.userId)).to.deep.equal(one)
+    await get().restoreSession(other)
+    expect(await get().stats(key.userId)).to.deep.equal(all)
+    await get().clearSession(other)
+    expect(await get().stats(key.userId)).to.deep.equal({ ...one, sessions: 2 })
+    await get().forkSession({ ...key, to: `sess_${randomUUID()}` })
+    expect(await get().stats(key.userId)).to.deep.equal({ sessions: 3, messages: 4, tokens: 14, bytes: 18 })
+    await get().deleteMessage({ ...key, turn: 1, part: 0 })
+    expect(await get().stats(key.userId)).to.deep.equal({ ...one, sessions: 3 })
+    expect(await get().stats(`user-${randomUUID()}`)).to.deep.equal({
+      sessions: 0,
+      messages: 0,
+      tokens: 0,
+      bytes: 0,
+    })
+  })
+
   it('finds nothing of an expired session', async () => {
     const key = await aSession(get(), { ttlSeconds: 1 })
     await untilExpired(get(), key)

@@ -34,6 +34,15 @@ function watched(url: string): Watched {
   return { knex: host, statements }
 }
 
+/** Every session's counters beside what its listed messages come to. */
+const scanned = `select s.id, (s.message_count, s.token_count, s.byte_count) is distinct from (m.messages, m.tokens, m.bytes) as differs
+  from "user".x_sessions s cross join lateral (
+    select count(*) as messages, coalesce(sum(m.tokens), 0) as tokens,
+      coalesce(sum(octet_length(m.content) + coalesce(octet_length(m.message), 0)), 0) as bytes
+    from "user".x_messages m join "user".x_turns t using (user_id, session_id, turn)
+    where m.user_id = s.user_id and m.session_id = s.id and m.exchange > s.cleared_at_turn and t.status <> 'superseded'
+  ) m`
+
 storeContract({
   name: 'embedded',
   start: async () => new EmbeddedStore(),
@@ -64,6 +73,14 @@ describe('postgres', () => {
       await migrateAt(database.url)
       return new PostgresStore({ database: database.url, single: true })
     },
+  })
+
+  describe('counters', () => {
+    it('say, in every session of these suites, what a scan finds', async () => {
+      const { rows } = await host.knex.raw<{ rows: { id: string; differs: boolean }[] }>(scanned)
+      expect(rows.length).to.be.greaterThan(50)
+      expect(rows.filter(({ differs }) => differs)).to.deep.equal([])
+    })
   })
 
   describe('statements', () => {
