@@ -2,6 +2,7 @@ import { expect } from 'chai'
 
 import { openaiChat, type BeginRequest, type Format, type Message, type Turn } from '../../lib/index.js'
 import { anthropicMessages } from '../../lib/wire/anthropic.js'
+import { refusedBy } from '../replay/refusal.js'
 import { freshCore, type FreshCore } from '../services/core.js'
 
 const user = (content: unknown): Message => ({ role: 'user', content })
@@ -32,6 +33,11 @@ describe('a stored history that a provider would refuse', () => {
   ): Promise<{ history: readonly Message[]; repaired: readonly string[] }> => {
     const turn = await begin('next', model)
     await turn.discard()
+    const [system, messages] = [true, false].map((pinned) =>
+      turn.messages.filter(({ role }) => (role === 'system') === pinned),
+    )
+    const body = format.inject({ model: 'm', max_tokens: 9 }, { system: system!, messages: messages! })
+    expect(refusedBy(format.name as 'openai-chat', body)).to.equal(undefined)
     return { history: turn.history, repaired: turn.receipt.repaired ?? [] }
   }
   const stored = async (): Promise<readonly Message[]> =>

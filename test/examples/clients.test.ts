@@ -8,6 +8,8 @@ import { expect } from 'chai'
 import express from 'express'
 import { WebSocket } from 'ws'
 
+import { refusedBy } from '../replay/refusal.js'
+import type { JsonObject } from '../../lib/index.js'
 import { anthropicJson, anthropicStream, jsonAnswer, streamAnswer } from '../middleware/answers.js'
 import { listen, type RunningHost } from '../middleware/framework.js'
 import { freshMigratedDatabase } from '../services/core.js'
@@ -43,9 +45,11 @@ describe('examples of calling a provider', function () {
       const asStream = req.path === '/v1/messages' ? anthropicStream : streamAnswer
       const asJson = req.path === '/v1/messages' ? anthropicJson : jsonAnswer
       const isOverloaded = JSON.stringify(sent.messages.at(-1)).includes('overload')
+      const rules = req.path === '/v1/messages' ? 'anthropic-messages' : 'openai-chat'
+      const refused = refusedBy(rules, req.body as JsonObject)
       const { status, type, text } = isOverloaded
         ? overloaded
-        : (sent.stream === true ? asStream : asJson)(`answer ${prompts.length}`)
+        : (refused ?? (sent.stream === true ? asStream : asJson)(`answer ${prompts.length}`))
       res.status(status).type(type).send(text)
     })
     provider = await listen(createServer(app))

@@ -11,7 +11,7 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { remember } from '../../middleware/express.js'
 import type { RememberOptions } from '../../middleware/options.js'
 import type { ProviderAnswer } from './answers.js'
-import { inPieces, listen, type Framework, type HostSetup } from './framework.js'
+import { askProvider, inPieces, listen, type Framework, type HostSetup } from './framework.js'
 
 /** The user is whoever the header names: the host's own auth. */
 const userId = (req: Request): string | undefined => req.get('x-user') ?? undefined
@@ -71,7 +71,7 @@ async function answerOrNext(
 async function answer(setup: HostSetup, req: Request, res: Response): Promise<void> {
   const body = req.body as Record<string, unknown>
   if (setup.handler) return setup.handler(body, res, req.turnlog)
-  const said = await setup.provider(body, req.turnlog)
+  const said = await askProvider(setup, body, req.turnlog)
   await ways[req.get('x-way') ?? 'json']!(res.status(said.status), said)
 }
 

@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import type { Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-import type { Turn, Turnlog } from '../../lib/index.js'
+import { isObject, type Turn, type Turnlog } from '../../lib/index.js'
 import type { RememberOptions } from '../../middleware/options.js'
+import { refusedBy } from '../replay/refusal.js'
 import type { ProviderAnswer } from './answers.js'
 
 /** What the handler of the test's host does with a request: it is told what the provider would be sent. */
@@ -32,6 +33,19 @@ export interface HostSetup {
     res: ServerResponse,
     turn: Turn | undefined,
   ) => void | Promise<void>
+}
+
+/** What the host's provider answers; first of all it refuses what a real one would. A host's own format reaches none as it is. */
+export async function askProvider(
+  { provider, options }: HostSetup,
+  body: Record<string, unknown>,
+  turn: Turn | undefined,
+): Promise<ProviderAnswer> {
+  const isRead = turn !== undefined && isObject(body) && !Buffer.isBuffer(body)
+  const name = options?.format?.name ?? 'openai-chat'
+  const refused =
+    isRead && (name === 'openai-chat' || name === 'anthropic-messages') ? refusedBy(name, body) : undefined
+  return refused ?? (await provider(body, turn))
 }
 
 export interface RunningHost {

@@ -14,7 +14,7 @@ import { remember } from '../../middleware/koa.js'
 import { serverOf } from '../koa-server.js'
 import type { RememberOptions } from '../../middleware/options.js'
 import type { ProviderAnswer } from './answers.js'
-import { inPieces, listen, type Framework, type HostSetup } from './framework.js'
+import { askProvider, inPieces, listen, type Framework, type HostSetup } from './framework.js'
 
 /** Hosts on one version of Koa. */
 export const overKoa = (name: string, Application: typeof Koa): Framework => ({
@@ -74,7 +74,7 @@ async function answer(setup: HostSetup, ctx: Context): Promise<void> {
     if (!ctx.headerSent) ctx.res.statusCode = 200
     return setup.handler(body, ctx.res, ctx.state.turnlog)
   }
-  const said = await setup.provider(body, ctx.state.turnlog)
+  const said = await askProvider(setup, body, ctx.state.turnlog)
   ctx.status = said.status
   const way = ctx.get('x-way') || 'json'
   await (ways[way] ?? waysOfKoa3[way])!(ctx, said)

@@ -12,9 +12,16 @@ import OpenAI from 'openai'
 import { request as undiciRequest } from 'undici'
 import { WebSocket, WebSocketServer } from 'ws'
 
-import { anthropicMessages, type Format, type Message, type Turnlog } from '../../lib/index.js'
+import {
+  anthropicMessages,
+  type Format,
+  type JsonObject,
+  type Message,
+  type Turnlog,
+} from '../../lib/index.js'
 import { remember } from '../../middleware/express.js'
 import { freshCore, type FreshCore } from '../services/core.js'
+import { refusedBy } from '../replay/refusal.js'
 import { anthropicStream, jsonAnswer, streamAnswer } from './answers.js'
 import { listen, type RunningHost } from './framework.js'
 
@@ -32,6 +39,12 @@ describe('ways of calling a provider', () => {
   before(async () => {
     core = await freshCore()
     const app = express().use(express.json())
+    app.post('/v1/*path', (req, res, next) => {
+      const rules = req.path === '/v1/messages' ? 'anthropic-messages' : 'openai-chat'
+      const refused = refusedBy(rules, req.body as JsonObject)
+      if (refused) res.status(refused.status).type(refused.type).send(refused.text)
+      else next()
+    })
     app.post('/v1/chat/completions', (req, res) => {
       const sent = req.body as Sent
       prompts.push(sent)
