@@ -9,6 +9,7 @@ import { chatHistoryOptions, pathBelow, type ChatHistoryOptions } from './chat-h
 import { checkBegin, rememberOptions, type AdapterOptions, type RememberOptions } from './options.js'
 import { checkSessions, checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
 import { watchPipe } from './pipe.js'
+import { Presence } from './presence.js'
 import { sessionIdOf, sessionIdPlace } from './session-id.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
@@ -37,13 +38,16 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
   const onUnread = warnOnce(unreadAnswer)
 
   return async function remember(req: Request, res: Response, next: NextFunction): Promise<void> {
-    const gone = new AbortController()
-    const onGone = (): void => gone.abort(new Error('The client is gone.'))
+    const presence = new Presence()
     try {
       if (options.skip?.(req)) return next()
       const body = parsedJson(req.body)
+      const begin: Turnlog['begin'] = (request) =>
+        options.onDisconnect === 'abort'
+          ? presence.during(res, () => turnlog.begin(request))
+          : turnlog.begin(request)
       const prepared = await prepareCompletion(
-        (request) => turnlog.begin(request),
+        begin,
         {
           body,
           headers: req.headers,
@@ -55,18 +59,23 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
           }),
           sessionIdPlace: sessionIdPlace(options.sessionId),
           userId: () => resolveUser(options.userId, req),
-          signal: gone.signal,
+          signal: presence.signal,
         },
         options,
       )
       if (prepared.kind === 'turn') {
         req.turnlog = prepared.turn
         watchPipe(req, onPiped)
-        tap(res, prepared.turn, { onDisconnect: options.onDisconnect, onGone, onEncoded, onUnread })
+        tap(res, prepared.turn, {
+          onDisconnect: options.onDisconnect,
+          onGone: presence.leave,
+          onEncoded,
+          onUnread,
+        })
       }
       proceed(prepared, req, res, next)
     } catch (error) {
-      answerError(error, res, next, options.onError)
+      if (!presence.ended(error)) answerError(error, res, next, options.onError)
     }
   }
 }

@@ -11,6 +11,7 @@ import { mountOf, mountedRouteOptions, type MountedRouteOptions } from './koa-mo
 import { checkBegin, rememberOptions, type AdapterOptions, type RememberOptions } from './options.js'
 import { checkSessions, checkTurnlog, routeOptions, type RouteOptions } from './route-options.js'
 import { watchPipe } from './pipe.js'
+import { Presence } from './presence.js'
 import { sessionIdOf, sessionIdPlace, type SessionIdPlaces } from './session-id.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
@@ -39,13 +40,16 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
 
   return async function remember(ctx: Context, next: Next): Promise<void> {
     if (options.skip?.(ctx)) return next()
-    const gone = new AbortController()
-    const onGone = (): void => gone.abort(new Error('The client is gone.'))
+    const presence = new Presence()
     let prepared: Prepared
     try {
       const body = parsedJson(parsedBody(ctx))
+      const begin: Turnlog['begin'] = (request) =>
+        options.onDisconnect === 'abort'
+          ? presence.during(ctx.res, () => turnlog.begin(request))
+          : turnlog.begin(request)
       prepared = await prepareCompletion(
-        (request) => turnlog.begin(request),
+        begin,
         {
           body,
           headers: ctx.headers,
@@ -57,12 +61,12 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
           }),
           sessionIdPlace: sessionIdPlace(options.sessionId),
           userId: () => resolveUser(options.userId, ctx),
-          signal: gone.signal,
+          signal: presence.signal,
         },
         options,
       )
     } catch (error) {
-      return answerError(error, ctx, options.onError)
+      return presence.ended(error) ? undefined : answerError(error, ctx, options.onError)
     }
     if (prepared.kind === 'untouched') return next()
     setHeaders(ctx, prepared.headers)
@@ -72,7 +76,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
     watchPipe(ctx.req, onPiped)
     await runTurn(ctx, next, prepared.turn, {
       onDisconnect: options.onDisconnect,
-      onGone,
+      onGone: presence.leave,
       onEncoded,
       onUnread,
     })

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
 
@@ -7,6 +8,7 @@ import { freshCore, type FreshCore } from '../services/core.js'
 import { chunk, doneEvent, jsonAnswer, streamAnswer } from './answers.js'
 import type { HostSetup, RunningHost } from './framework.js'
 import { frameworks } from './frameworks.js'
+import { rawPost } from './raw.js'
 
 const headers = { 'x-user': 'ann', 'content-type': 'application/json', 'x-way': 'writes' }
 
@@ -22,10 +24,14 @@ describe('endings over HTTP', () => {
     core = undefined
   })
 
-  const start = async (options: TurnlogOptions, setup: Omit<HostSetup, 'turnlog'>): Promise<void> => {
+  const start = async (
+    options: TurnlogOptions,
+    setup: Omit<HostSetup, 'turnlog'>,
+    framework = frameworks[0]!,
+  ): Promise<void> => {
     core = await freshCore(options)
     session = (await core.turnlog.sessions.create({ userId: 'ann' })).id
-    host = await frameworks[0]!.start({ ...setup, turnlog: core.turnlog })
+    host = await framework.start({ ...setup, turnlog: core.turnlog })
   }
   const ask = (content: string, more: object = {}): Promise<Response> =>
     fetch(`${host!.url}/v1/chat/completions`, {
@@ -130,6 +136,46 @@ describe('endings over HTTP', () => {
       return jsonAnswer('fine')
     }
     return { provider, prompts }
+  }
+
+  for (const framework of frameworks) {
+    /** A client leaves while its turn waits for another one. */
+    const leaveTheQueue = async (
+      onDisconnect: 'abort' | 'finish',
+    ): Promise<{ first: Turn; sent: unknown[] }> => {
+      const sent: unknown[] = []
+      const provider: HostSetup['provider'] = (body) => {
+        sent.push(body['messages'])
+        return jsonAnswer('an answer')
+      }
+      await start({ concurrency: 'enqueue' }, { provider, options: { onDisconnect } }, framework)
+      const first = await core!.turnlog.begin({ userId: 'ann', sessionId: session, question: 'one' })
+      const body = { session_id: session, model: 'm', messages: [{ role: 'user', content: 'two' }] }
+      const exchange = rawPost(host!.url, '/v1/chat/completions', headers, JSON.stringify(body))
+      while ((await said()).length < 2) await sleep(10)
+      exchange.socket.destroy()
+      await exchange.ended
+      return { first, sent }
+    }
+
+    it(`a client that leaves the queue gives up its place, over ${framework.name}`, async () => {
+      const { first, sent } = await leaveTheQueue('abort')
+      while ((await said()).includes('open user: two')) await sleep(10)
+      expect(await said()).to.deep.equal(['open user: one', 'failed user: two'])
+      await first.complete('1')
+      expect((await ask('three')).status).to.equal(200)
+      const one = { role: 'user', content: 'one' }
+      expect(sent).to.deep.equal([
+        [one, { role: 'assistant', content: '1' }, { role: 'user', content: 'three' }],
+      ])
+    })
+
+    it(`and with onDisconnect 'finish' is asked for all the same, over ${framework.name}`, async () => {
+      const { first } = await leaveTheQueue('finish')
+      await first.complete('1')
+      while (!(await said()).includes('done assistant: an answer')) await sleep(10)
+      expect((await said())[2]).to.equal('done user: two')
+    })
   }
 
   it('a failed question is listed and not injected', async () => {
