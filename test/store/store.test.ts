@@ -7,6 +7,9 @@ import { migrate } from '../../migrations/index.js'
 import { freshDatabase } from '../services/postgres.js'
 import { migrateAt } from './migrated.js'
 import { storeContract } from './contract.js'
+import { statementsOf, tablesOfManyUsers } from './one-user.js'
+
+const tables = /user\.x_(?:sessions|turns|messages)\b/
 
 interface Watched {
   readonly knex: Knex
@@ -99,12 +102,40 @@ describe('postgres', () => {
           !/"?user_id"? (=|as|in)|\("?user_id"?/.test(text),
       )
       expect(strangers).to.deep.equal([])
-      for (const text of seen.filter((each) => /x_(sessions|turns|messages)/.test(each))) {
-        const tables = text.match(/"user"\."x_(sessions|turns|messages)"/g)?.length ?? 0
-        const users = text.match(/user_id/g)?.length ?? 0
-        expect(users, text).to.be.at.least(tables)
-      }
+      // A sweep looks at all users; what it then closes or purges it does user by user.
+      const sweep = /select s\.user_id as "userId"|^\s*with page as/
+      for (const text of seen.filter((each) => !sweep.test(each)))
+        expect(tablesOfManyUsers(text, tables), text).to.deep.equal([])
       expect((await host.knex.raw('select 1 as one')).rows).to.deep.equal([{ one: 1 }])
+    })
+
+    it('narrows every table in every stored function to the user of its first argument', async () => {
+      const { rows } = await host.knex.raw<{ rows: { name: string; first: string; body: string }[] }>(
+        `select proname as name, proargnames[1] as first, prosrc as body from pg_proc
+        where pronamespace = '"user"'::regnamespace`,
+      )
+      expect(rows.map(({ name }) => name)).to.include.members(['x_begin_v1', 'x_complete_v1', 'x_history_v1'])
+      for (const { name, first, body } of rows) {
+        expect(first, name).to.equal('p_user')
+        const touching = statementsOf(body).filter((text) => tables.test(text.replaceAll('"', '')))
+        expect(touching, name).to.have.length.greaterThan(0)
+        for (const text of touching)
+          expect(tablesOfManyUsers(text, tables), `${name}: ${text}`).to.deep.equal([])
+        for (const [, argument] of body.matchAll(/_v1"?\((\w+)/g)) expect(argument, name).to.equal('p_user')
+      }
+    })
+
+    it('finds a table that is read for many users', () => {
+      const many = (text: string): string[] => tablesOfManyUsers(text, tables)
+      expect(many('select 1 from user.x_turns where session_id = $1')).to.have.length(1)
+      expect(
+        many('select 1 from "user"."x_turns" t where t.session_id = $1 and user_id = $2'),
+      ).to.have.length(1)
+      expect(
+        many('delete from user.x_turns where user_id = $1 and exists (select 1 from user.x_sessions)'),
+      ).to.have.length(1)
+      expect(many('insert into user.x_turns (session_id) values ($1)')).to.have.length(1)
+      expect(many('update user.x_turns set user_id = $1 where turn = 1')).to.have.length(1)
     })
   })
 })
