@@ -52,7 +52,7 @@ export class Sweeper {
     return this.#running
   }
 
-  /** Ends between two sessions. */
+  /** Ends between two statements. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
     this.#closing.abort()
@@ -95,7 +95,11 @@ export class Sweeper {
       })
       for (const session of sessions) {
         if (!(await renew())) return purged
-        if (await this.#purge(session, retentionSeconds)) purged++
+        await this.#forget(session)
+        let step = await this.store.purgeSession(session, retentionSeconds)
+        while (step === 'more' && (await renew()))
+          step = await this.store.purgeSession(session, retentionSeconds)
+        if (step === 'purged') purged++
       }
       after = next
     } while (after && (await renew()))
@@ -103,11 +107,10 @@ export class Sweeper {
   }
 
   /** The cache first: what dies in between is found again by the next sweep. Nothing is written there for a session that is gone. */
-  async #purge(session: SessionKey, retentionSeconds: number): Promise<boolean> {
+  async #forget(session: SessionKey): Promise<void> {
     for (let drops = 0; drops < mostDrops; drops++) {
       this.cache.drop(session)
-      if (!(await this.cache.read(session))) break
+      if (!(await this.cache.read(session))) return
     }
-    return await this.store.purgeSession(session, retentionSeconds)
   }
 }

@@ -55,6 +55,8 @@ export interface StoreLimits {
   readonly retryMs?: number
   /** How many calls may wait; default 10,000. */
   readonly queue?: number
+  /** Rows that one statement of a purge deletes; default 5,000. */
+  readonly purgeRows?: number
 }
 
 export interface PostgresOptions extends Place, StoreLimits {
@@ -116,12 +118,13 @@ export class PostgresStore implements Store {
       statementMs = 5_000,
       retryMs = 2_000,
       queue = 10_000,
+      purgeRows = 5_000,
       single = false,
     } = options
     if (!('open' in options)) checkDatabase(options)
     const open = 'open' in options ? options.open : () => openPostgres(options)
     this.database = new Database(open, { acquireMs, statementMs, retryMs, queue })
-    this.purge = new Purge(this.database, this.names)
+    this.purge = new Purge(this.database, this.names, purgeRows)
     const lane = { database: this.database, queue, single }
     this.begins = new Lane({ ...lane, procedure: this.names.beginTurn })
     this.completions = new Lane({ ...lane, procedure: this.names.completeTurn })
@@ -441,7 +444,7 @@ export class PostgresStore implements Store {
     return this.purge.list(request)
   }
 
-  async purgeSession(session: SessionKey, retentionSeconds: number): Promise<boolean> {
+  async purgeSession(session: SessionKey, retentionSeconds: number): Promise<'purged' | 'more' | 'kept'> {
     checkSession(session)
     return await this.purge.purge(session, retentionSeconds)
   }

@@ -20,15 +20,25 @@ const purgeableAfter = ({ sessions }: Names): string => `
     (select json_build_array(user_id, id) from page order by user_id desc, id desc limit 1) as last,
     (select count(*)::integer from page) as looked`
 
-const lockPurgeable = ({ sessions }: Names): string => `
-  select 1 from ${sessions} where user_id = :userId and id = :sessionId and ${isPurgeable} for update`
+/**
+ * From here on nothing finds the session, not even a restore, and a write that waited for its row is refused: the rest can go
+ * batch by batch.
+ */
+const condemn = ({ sessions }: Names): string => `
+  update ${sessions} set is_active = false, expires_at = least(expires_at, updated_at)
+  where user_id = :userId and id = :sessionId and ${isPurgeable}`
 
-/** What lies in each table of a session; its own row goes last. */
-const deleteAll = ({ messages, turns, sessions }: Names): readonly string[] => [
-  `delete from ${messages} where user_id = :userId and session_id = :sessionId`,
-  `delete from ${turns} where user_id = :userId and session_id = :sessionId`,
-  `delete from ${sessions} where user_id = :userId and id = :sessionId`,
-]
+const deleteMessages = ({ messages }: Names): string => `
+  delete from ${messages} where user_id = :userId and session_id = :sessionId and (exchange, turn, part) in (
+    select exchange, turn, part from ${messages} where user_id = :userId and session_id = :sessionId
+    order by exchange, turn, part limit :batch::integer)`
+
+const deleteTurns = ({ turns }: Names): string => `
+  delete from ${turns} where user_id = :userId and session_id = :sessionId and turn in (
+    select turn from ${turns} where user_id = :userId and session_id = :sessionId order by turn limit :batch::integer)`
+
+const deleteSession = ({ sessions }: Names): string =>
+  `delete from ${sessions} where user_id = :userId and id = :sessionId and ${isPurgeable}`
 
 const takeLease = ({ leases }: Names): string => `
   insert into ${leases} as l (name, holder, held_until)
@@ -52,6 +62,8 @@ export class Purge {
   constructor(
     private readonly database: Database,
     private readonly names: Names,
+    /** Rows that one statement deletes: a session of any size goes in steps, each far below a statement's deadline. */
+    private readonly batch: number,
   ) {}
 
   async hold(name: string, holder: string, leaseMs: number): Promise<boolean> {
@@ -75,14 +87,17 @@ export class Purge {
     return looked < limit || last === null ? { sessions } : { sessions, next: keyOf(last) }
   }
 
-  /** One commit: nobody ever sees half a session. */
-  purge(session: SessionKey, retentionSeconds: number): Promise<boolean> {
-    const given = { userId: session.userId, sessionId: session.sessionId, seconds: retentionSeconds }
-    return this.database.transaction(async (run) => {
-      const { rowCount } = await run((sql) => sql.raw(lockPurgeable(this.names), given))
-      if (rowCount === 0) return false
-      for (const statement of deleteAll(this.names)) await run((sql) => sql.raw(statement, given))
-      return true
-    })
+  /** One batch, each statement a commit of its own: repeated until it is `purged`. Whatever breaks in between is taken up again. */
+  async purge(session: SessionKey, retentionSeconds: number): Promise<'purged' | 'more' | 'kept'> {
+    const { userId, sessionId } = session
+    const given = { userId, sessionId, seconds: retentionSeconds, batch: this.batch }
+    const run = async (statement: string): Promise<number | null> =>
+      (await this.database.run('repeatable', (sql) => sql.raw(statement, given))).rowCount
+    if ((await run(condemn(this.names))) === 0) return 'kept'
+    for (const statement of [deleteMessages(this.names), deleteTurns(this.names)]) {
+      if ((await run(statement)) === this.batch) return 'more'
+    }
+    await run(deleteSession(this.names))
+    return 'purged'
   }
 }

@@ -229,8 +229,11 @@ export interface Store {
   releaseLease(name: string, holder: string): Promise<void>
   /** The sessions of a stretch, anybody's, that were deleted or have expired so long ago. */
   listPurgeable(request: PurgeRequest): Promise<Purgeable>
-  /** Delete every row of such a session in one commit; its id may be used again. False when it is none (any more). */
-  purgeSession(session: SessionKey, retentionSeconds: number): Promise<boolean>
+  /**
+   * Delete the next rows of such a session, from the first call on beyond any restore: `more` until it is `purged`, when its id
+   * may be used again. `kept` when it is none (any more).
+   */
+  purgeSession(session: SessionKey, retentionSeconds: number): Promise<'purged' | 'more' | 'kept'>
 
   /** End the connections that are the store's own; those of the host stay open. */
   close(): Promise<void>
