@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
 import { expect } from 'chai'
 import knex, { type Knex } from 'knex'
 
@@ -46,6 +49,18 @@ describe('migrations', function () {
     expect(ours(await shapeNow())).to.deep.equal([])
     await migrate(host)
     expect(await shapeNow()).to.deep.equal(before)
+  })
+
+  it('make the functions that docs/scaling.md distributes, each with its signature there', async () => {
+    await migrate(host)
+    const page = readFileSync(join(import.meta.dirname, '../../docs/scaling.md'), 'utf8')
+    const documented = [...page.matchAll(/create_distributed_function\('([^']+)'/g)].map(
+      ([, signature]) => signature!,
+    )
+    const { rows } = await host.raw<{ rows: { signature: string }[] }>(
+      `select oid::regprocedure::text as signature from pg_proc where pronamespace = 'public'::regnamespace`,
+    )
+    expect(documented.toSorted()).to.deep.equal(rows.map(({ signature }) => signature).toSorted())
   })
 
   it('go to a name, up and down', async () => {
