@@ -410,6 +410,8 @@ export class PostgresStore implements Store {
     const { rows } = await this.database.run<MessageRow>('repeatable', (sql) =>
       this.messages(sql, turn).where({ 'm.exchange': row.exchange, 'm.turn': row.turn }).orderBy('m.part'),
     )
+    // Cleared or deleted meanwhile: a turn has at least its question.
+    if (rows.length === 0) return undefined
     return { ...turnOf(row), messages: rows.map(listedMessageOf) }
   }
 

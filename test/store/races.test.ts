@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
 import knex, { type Knex } from 'knex'
@@ -62,6 +63,31 @@ describe('store: races', function () {
     return async () => {
       await transaction.rollback()
     }
+  }
+
+  it('a finished turn whose session is deleted while it is read is not there: it has no empty answer', async () => {
+    const store = aStore()
+    const key = await aSession(store)
+    await ask(store, key)
+    for (const change of ['deleteSession', 'clearSession'] as const) {
+      const turn = (await ask(store, key)).turn
+      const transaction = await admin.transaction()
+      await transaction.raw('lock table chat_messages in access exclusive mode')
+      const found = store.findFinishedTurn({ ...key, turn })
+      while (!(await isBlocked())) await sleep(10)
+      await store[change](key)
+      await transaction.rollback()
+      expect(await found, change).to.equal(undefined)
+      await store.restoreSession(key)
+    }
+  })
+
+  /** Somebody waits for the table of messages. */
+  const isBlocked = async (): Promise<boolean> => {
+    const waiting = await admin('pg_locks')
+      .where({ granted: false })
+      .whereRaw("relation = 'chat_messages'::regclass")
+    return waiting.length > 0
   }
 
   async function runChildren(children: readonly Child[]): Promise<void> {
