@@ -143,6 +143,28 @@ describe('torture: the checker', () => {
       expect(broken(record)).to.include('resurrected')
     })
 
+    it('lets a discarded one be there that was deleted or cleared while it was being discarded', () => {
+      const discarded = anAttempt(3, { discards: true, outcome: 'discarded' })
+      const open = state(aTurn(3, { status: 'open', answer: [] }))
+      const record = { attempts: attempts(discarded), prompts: good.prompts.slice(0, 2), state: open }
+      expect(broken(record)).to.include('resurrected')
+      const cleared = { ...open, clearedAt: 3, messageCount: 0 }
+      const deleted = { ...open, isActive: false }
+      for (const [at, count] of [
+        [3.2, 0],
+        [4, 1],
+      ] as const) {
+        for (const [kind, after] of [
+          ['clear', cleared],
+          ['delete', deleted],
+        ] as const) {
+          const faults = broken({ ...record, state: after, changes: [aClear(at, { kind })] })
+          expect(faults, `${kind} at ${at}`).to.have.length(count)
+        }
+      }
+      expect(broken({ ...record, state: cleared, changes: [aClear(2.7)] })).to.include('resurrected')
+    })
+
     it('refuses one that is used twice or was never assigned', () => {
       expect(broken({ state: aState([aTurn(1), aTurn(2), aTurn(2), aTurn(3)]) })).to.include('twice')
       expect(broken({ state: aState(good.state!.turns, { turnCount: 2 }) })).to.include('number')

@@ -1,6 +1,7 @@
 import {
   grouped,
   type Attempt,
+  type Change,
   type Prompt,
   type SessionRecord,
   type SessionState,
@@ -39,23 +40,28 @@ const nothing: SessionState = {
 type Known = SessionRecord & { readonly state: SessionState }
 
 /** 1, 2, 3 …, each once; a number is free only where a turn was discarded. */
-function numberFaults({ state, attempts }: Known): string[] {
+function numberFaults({ state, attempts, changes }: Known): string[] {
   const numbers = state.turns.map(({ turn }) => turn)
   const twice = numbers.filter((turn, index) => numbers.indexOf(turn) !== index)
   const beyond = numbers.filter((turn) => turn < 1 || turn > state.turnCount)
-  const discarded = attempts.filter(({ outcome }) => outcome === 'discarded').map(({ turn }) => turn)
+  const discarding = attempts.filter(({ outcome }) => outcome === 'discarded')
+  const discarded = new Set(discarding.map(({ turn }) => turn))
   const present = new Set(numbers)
-  const free = range(1, state.turnCount).filter((turn) => !present.has(turn) && !discarded.includes(turn))
+  const free = range(1, state.turnCount).filter((turn) => !present.has(turn) && !discarded.has(turn))
   const perhaps = attempts.filter(({ discards, outcome }) => discards && outcome === 'unknown').length
   return [
     ...twice.map((turn) => `twice: number ${turn} is used twice`),
     ...beyond.map((turn) => `number: ${turn} was never assigned, the last one is ${state.turnCount}`),
     ...(free.length > perhaps ? [`gap: numbers ${free.join(', ')} are missing`] : []),
-    ...discarded
-      .filter((turn) => turn !== undefined && present.has(turn))
-      .map((turn) => `resurrected: turn ${turn} was discarded`),
+    ...discarding
+      .filter((attempt) => present.has(attempt.turn!) && !changes.some((change) => hasTaken(change, attempt)))
+      .map(({ turn }) => `resurrected: turn ${turn} was discarded`),
   ]
 }
+
+/** The turn may have left with its session or its history before it was discarded: then it is as if it had not been asked. */
+const hasTaken = (change: Change, { sentAt, endedAt }: Attempt): boolean =>
+  change.sentAt < endedAt && (change.kind === 'delete' || endOf(change) > sentAt)
 
 /** Whatever is stored was asked in this session, and answered so by the provider for this very turn. */
 function originFaults({ state, attempts, prompts }: Known): string[] {
