@@ -96,8 +96,8 @@ function bodies(Application: typeof Koa): void {
       const gone = new Promise((resolve) => source.once('error', () => undefined).once('close', resolve))
       source.destroy(fault)
       await gone
-      // Koa 2 alone leaves its client waiting.
-      if (source === remembered) await exchange.ended
+      // Koa 2 alone leaves its client waiting. On newer Nodes Koa 3 tells of the fault twice, the second time behind the end.
+      if (source === remembered || Application === Koa) await exchange.ended
       exchange.socket.destroy()
       return errors
     }

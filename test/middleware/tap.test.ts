@@ -273,7 +273,8 @@ describe('a tapped response', () => {
           if (when === 'before' && !res.closed) await once(res, 'close')
           const source = new Readable({ read: () => undefined })
           if (when === 'after') setTimeout(() => source.destroy(new Error('the provider is gone')), 50)
-          await pipeline(source, res).catch(() => undefined)
+          // Node 24 refuses a response that has closed and lets go of both: the handler's own end is all there is to notice.
+          await pipeline(source, res).catch(() => source.destroyed || res.end())
         })
         expect(lines[0]).to.equal('interrupted user: hi')
       }
