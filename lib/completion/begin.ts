@@ -28,6 +28,7 @@ import type { Trim } from '../window/window.js'
 import type { Format, Prompt, Question } from '../wire/format.js'
 import type { Counting } from './counting.js'
 import type { Ending } from './ending.js'
+import { adoptHistory } from './adopt.js'
 import { cutPrompt, type CutPrompt } from './prompt.js'
 import { askAgain, needsHistory, reconcile, type Reconciled, type ReconcileOptions } from './reconcile.js'
 import type { RecorderOptions } from './recorder.js'
@@ -147,7 +148,8 @@ export class Beginning {
     throw new TurnInProgress('Other turns of this session end faster than this one can begin.', 1)
   }
 
-  #reconcile({ question, request, regenerate }: Asked, history: History | undefined): Reconciled {
+  #reconcile({ question, request, regenerate, format }: Asked, known: History | undefined): Reconciled {
+    const history = known && adoptHistory(known, format).history
     const whole = { messages: question.messages, known: 0, ...(regenerate && { replaces: 'last' as const }) }
     if (regenerate && question.messages.length === 0) return history ? askAgain(history) : whole
     if (regenerate) return { ...reconcile(question, noHistory, this.options.reconcile), replaces: 'last' }

@@ -5,6 +5,7 @@ import type { Receipt } from '../model/receipt.js'
 import { budgetOf, tooLong, type Budget } from '../window/budget.js'
 import { cutWindow, sumTokens, type Trim, type Window } from '../window/window.js'
 import type { Format, Question } from '../wire/format.js'
+import { adoptHistory, adoptions } from './adopt.js'
 import type { Counted, Counting } from './counting.js'
 
 export interface PromptRequest {
@@ -35,7 +36,8 @@ export interface CutPrompt {
 
 /** Cut the window for a question to what the session and the model allow. */
 export async function cutPrompt(counting: Counting, request: PromptRequest): Promise<CutPrompt> {
-  const { history, question, exchange, limit, trim, format } = request
+  const { question, exchange, limit, trim, format } = request
+  const { history, adopted } = adoptHistory(request.history, format)
   const budget = await findBudget(counting, request)
   const cut = cutWindow({
     history,
@@ -46,7 +48,8 @@ export async function cutPrompt(counting: Counting, request: PromptRequest): Pro
     ...(exchange !== undefined && { exchange }),
     ...(budget && { budget: budget.tokens }),
   })
-  const window = repair(cut, request)
+  const put = adoptions([...cut.system, ...cut.history], adopted, format.name)
+  const window = repair(put.length === 0 ? cut : { ...cut, repaired: [...put, ...cut.repaired] }, request)
   return {
     window,
     receipt: receiptOf(window, budget, request),

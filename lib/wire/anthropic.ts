@@ -1,6 +1,7 @@
 import { InvalidRequest, type ErrorBody } from '../model/errors.js'
 import { isObject, type JsonObject } from '../model/json.js'
 import type { Message } from '../model/message.js'
+import { adoptForMessages } from './anthropic-adopt.js'
 import { blockIds, MessageReader } from './anthropic-answer.js'
 import { repairMessages } from './anthropic-repair.js'
 import { replayMessage } from './anthropic-replay.js'
@@ -17,6 +18,7 @@ export const anthropicMessages: Format = {
   calls: callsOf,
   answers: answersOf,
   closeOff,
+  adopt: adoptForMessages,
   repair: repairMessages,
   promptTokens,
   replay: replayMessage,

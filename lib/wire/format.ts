@@ -30,6 +30,12 @@ export interface Repaired extends Prompt {
   readonly repaired: readonly string[]
 }
 
+/** A stored message that another format wrote, as this one says it, and the kinds of content that have no place in it. */
+export interface Adopted {
+  readonly messages: readonly Message[]
+  readonly lost: readonly string[]
+}
+
 /** One event of a stream: `data` as text, and the name that Server-Sent Events may carry. */
 export interface StreamEvent {
   readonly event?: string
@@ -72,7 +78,7 @@ export interface Replay {
 
 /** A provider's wire shape. Pure: no clocks, no sockets. Only the files that implement it know the provider's field names. */
 export interface Format {
-  /** Stored with every turn. A session is continued in the format it was begun in. */
+  /** Stored with every turn. */
   readonly name: string
   /** How answers are cut; told by their content type and first byte when `undefined`. */
   readonly framing: FramingName | undefined
@@ -87,6 +93,8 @@ export interface Format {
   answers(message: Message): readonly string[]
   /** A message of an interrupted answer, closed off so that the provider accepts it; nothing when nothing is left. */
   closeOff(message: Message): Message | undefined
+  /** A message that another format wrote, as this one says it; `undefined` for one that may be this format's own. */
+  adopt(message: Message): Adopted | undefined
   /** The stored part of a prompt without what the provider refuses: empty content, another provider's fields. Whole calls and results are the window's affair. */
   repair(stored: Prompt, model: string | undefined): Repaired
   /** How long the prompt was, by the provider's own count in its usage object, cached parts included. */

@@ -94,6 +94,7 @@ export function hostFormat<Data = unknown>(given: HostFormatOptions<Data>): Form
     calls: () => [],
     answers: () => [],
     closeOff: (message) => message,
+    adopt: () => undefined,
     repair: (stored) => ({ ...stored, repaired: [] }),
     // The host's own words for its usage may say anything.
     promptTokens: () => undefined,

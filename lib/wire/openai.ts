@@ -3,6 +3,7 @@ import { isObject, type JsonObject } from '../model/json.js'
 import { isPinned, type Message } from '../model/message.js'
 import type { Format, Prompt, Question } from './format.js'
 import { readMessages, wholeNumber } from './messages.js'
+import { adoptForChat } from './openai-adopt.js'
 import { callIds, ChatReader } from './openai-answer.js'
 import { repairChat } from './openai-repair.js'
 import { replayChat } from './openai-replay.js'
@@ -17,6 +18,7 @@ export const openaiChat: Format = {
   calls: callIds,
   answers: answersOf,
   closeOff,
+  adopt: adoptForChat,
   repair: repairChat,
   promptTokens: ({ prompt_tokens: tokens }) => wholeNumber(tokens),
   replay: replayChat,
