@@ -12,21 +12,11 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { goalsTable } from './goals.js'
-import { floorPart } from './parts/floor.js'
-import { growth } from './parts/growth.js'
-import { jwtPart } from './parts/jwt.js'
 import type { Part, PartOptions } from './parts/part.js'
-import { processes } from './parts/processes.js'
-import { server } from './parts/server.js'
-import { start } from './parts/start.js'
-import { streams } from './parts/streams.js'
-import { tokens } from './parts/tokens.js'
-import { turn } from './parts/turn.js'
+import { parts } from './parts/parts.js'
 import { Progress } from './progress.js'
 import { report } from './report.js'
 import { machineOf, openStage, type Machine, type Stage } from './stage.js'
-
-const parts: readonly Part[] = [turn, floorPart, server, processes, streams, growth, tokens, jwtPart, start]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -65,10 +55,7 @@ try {
     if (positionals.length > 0 && !positionals.includes(part.name)) continue
     await runPart(part, stage, machine)
   }
-  const table = goalsTable(
-    values.out,
-    parts.map(({ name }) => name),
-  )
+  const table = goalsTable(values.out)
   writeFileSync(join(values.out, 'goals.md'), `${table}\n`)
   console.log(`\n# All goals, from ${values.out}\n\n${table}`)
 } finally {
