@@ -34,12 +34,14 @@ export function tap(res: ServerResponse, turn: Turn, options: TapOptions): Tappe
   const joined = new Tap(res, turn, options)
   res.write = joined.write as ServerResponse['write']
   res.end = joined.end as ServerResponse['end']
+  res.destroy = joined.destroy
   return joined
 }
 
 class Tap implements Tapped {
   readonly #originalWrite: (...args: unknown[]) => boolean
   readonly #originalEnd: (...args: unknown[]) => ServerResponse
+  readonly #originalDestroy: ServerResponse['destroy']
   #gate: Gate | undefined
   /** What the handler does while the end waits; `undefined` when nothing waits. */
   #waiting: Waiting[] | undefined
@@ -58,6 +60,7 @@ class Tap implements Tapped {
   ) {
     this.#originalWrite = res.write.bind(res) as (...args: unknown[]) => boolean
     this.#originalEnd = res.end.bind(res) as (...args: unknown[]) => ServerResponse
+    this.#originalDestroy = res.destroy.bind(res)
     // The client may have gone while the turn began.
     if (res.closed) queueMicrotask(() => this.#onClose())
     else res.once('close', () => this.#onClose())
@@ -108,6 +111,12 @@ class Tap implements Tapped {
     this.#settle(gate)
     this.#wait({ ...last, bytes: undefined })
     return this.res
+  }
+
+  /** A handler that destroys its response gives up, whether its client is there or not: there is no more to come. */
+  readonly destroy: ServerResponse['destroy'] = (error) => {
+    if (this.#seen && !this.#ended && !this.#waiting) void this.turn.interrupt()
+    return this.#originalDestroy(error)
   }
 
   /** What the answer is shows when its first byte comes: status and headers are set by then. */

@@ -240,6 +240,19 @@ describe('a tapped response', () => {
     expect(response.trailers).to.deep.equal({ 'x-sum': '42' })
   })
 
+  it("is closed when its handler destroys the response, with onDisconnect 'finish' too", async () => {
+    const session = await newSession()
+    const url = await serve(
+      (_req, res) => {
+        res.setHeader('content-type', 'text/event-stream')
+        res.write(chunk({ role: 'assistant', content: 'Once' }), () => res.destroy())
+      },
+      { onDisconnect: 'finish' },
+    )
+    await ask(url, session).catch(() => undefined)
+    expect(await closed(session)).to.deep.equal(['interrupted user: hi', 'interrupted assistant: Once'])
+  })
+
   describe("with onDisconnect 'finish', whose client is gone", () => {
     const goneAfter = async (text: string, handler: Handler): Promise<string[]> => {
       const session = await newSession()
@@ -278,6 +291,16 @@ describe('a tapped response', () => {
         })
         expect(lines[0]).to.equal('interrupted user: hi')
       }
+    })
+
+    it('is closed when its handler destroys the response', async () => {
+      const lines = await goneAfter('Once', async (_req, res) => {
+        res.setHeader('content-type', 'text/event-stream')
+        res.write(chunk({ role: 'assistant', content: 'Once' }))
+        if (!res.closed) await once(res, 'close')
+        res.destroy(new Error('the provider is gone'))
+      })
+      expect(lines).to.deep.equal(['interrupted user: hi', 'interrupted assistant: Once'])
     })
 
     it('is read to its end from a pipe', async () => {
