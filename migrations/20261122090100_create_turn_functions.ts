@@ -443,6 +443,9 @@ ${lockSession(names)}
       returning tokens, content, message
     ) select ${weight} into v_removed, v_removed_tokens, v_removed_bytes from removed;
     delete from ${names.turns} where user_id = p_user and session_id = p_session and turn = v_turn;
+    -- A later pin that is discarded too goes back to the one before both.
+    update ${names.turns} set old_system_exchange = t.old_system_exchange, old_system_turn = t.old_system_turn
+    where user_id = p_user and session_id = p_session and turn > v_turn and old_system_turn = v_turn;
     if s.system_turn = v_turn then
       s.system_exchange := t.old_system_exchange;
       s.system_turn := t.old_system_turn;
@@ -484,6 +487,20 @@ ${lockSession(names)}
         and turn >= case when v_out_exchange = t.exchange then t.replaces else v_out_exchange end
         and turn <= case when v_out_exchange = t.exchange then t.replaces else s.turn_count end
         and turn <> v_turn);
+    -- Asked for again twice at once: the other answer had taken its place first, and leaves as it would have.
+    if cardinality(v_out) = 0 and not t.replaces_rest then
+      v_out := array(
+        with recursive r as (
+          select t.replaces as turn, v_out_exchange as exchange
+          union
+          select c.turn, c.exchange from r join ${names.turns} c
+            on c.user_id = p_user and c.session_id = p_session and c.turn > t.replaces and c.replaces = r.turn
+          where c.turn <> v_turn and not c.replaces_rest and c.status in ('done', 'superseded')
+        )
+        select x.turn from ${names.turns} x join r on x.turn = r.turn or (x.exchange = r.turn and x.turn > r.turn)
+        where x.user_id = p_user and x.session_id = p_session and x.turn > t.replaces and x.turn <> v_turn
+          and r.turn <> t.replaces and x.status <> 'superseded');
+    end if;
     if cardinality(v_out) > 0 then
       v_forget := v_out_exchange;
       select ${weight} into v_removed, v_removed_tokens, v_removed_bytes from ${names.messages}

@@ -85,6 +85,27 @@ describe('regenerate', () => {
     expect((await said()).slice(2)).to.deep.equal(['done tool: sunny', 'done assistant: Sun all day.'])
   })
 
+  it('asked twice at once leaves one answer, the one that came last', async () => {
+    await ask('one', '1')
+    const first = await begin({ regenerate: true })
+    const second = await begin({ regenerate: true })
+    await second.complete('second')
+    await first.complete('first')
+    expect(await said()).to.deep.equal(['done user: one', 'done assistant: first'])
+    const third = await begin({ question: 'two' })
+    expect(spoken(third.messages)).to.deep.equal(['user: one', 'assistant: first', 'user: two'])
+    expect((await turnlog.sessions.find({ userId: 'ann', id: sessionId }))?.messageCount).to.equal(3)
+  })
+
+  it('asked twice at once for a tool’s results leaves them once', async () => {
+    const call = { id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } }
+    await ask('weather?', { role: 'assistant', content: null, tool_calls: [call] })
+    await (await begin({ question: { role: 'tool', tool_call_id: 'c1', content: 'sunny' } })).complete('a')
+    const steps = [await begin({ regenerate: true }), await begin({ regenerate: true })]
+    for (const [index, step] of steps.entries()) await step.complete(`again ${index}`)
+    expect((await said()).slice(2)).to.deep.equal(['done tool: sunny', 'done assistant: again 1'])
+  })
+
   it('sees what was answered while it waited in the queue, but for what it replaces', async () => {
     await ask('one', '1')
     const running = await begin({ question: 'two' })

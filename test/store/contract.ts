@@ -493,6 +493,18 @@ function ends(get: Get): void {
     expect((await ask(get(), key, { key: 'k' })).turn).to.equal(3)
   })
 
+  it('takes two discarded turns back in any order: the pin before both of them stays', async () => {
+    const key = await aSession(get())
+    await ask(get(), key, { system: [system('first')] })
+    const calls = [system('second'), system('third')].map((pin) => aBegin(key, { system: [pin] }))
+    const turns: number[] = []
+    for (const call of calls) turns.push((await begun(get(), call)).turn)
+    for (const [index, call] of calls.entries()) {
+      await get().completeTurn(aComplete(call, turns[index]!, { ending: 'discarded' }))
+    }
+    expect(spoken((await get().readHistory(key))!.history.system)).to.deep.equal(['system:first'])
+  })
+
   it('lets the first ending win', async () => {
     const key = await aSession(get())
     const { call, turn } = await ask(get(), key, {}, { ending: 'failed', answer: [] })
