@@ -3,6 +3,8 @@ export interface ProviderAnswer {
   readonly status: number
   readonly type: string
   readonly text: string
+  /** Where a pipe cuts it in two; every few bytes by default. */
+  readonly cutAt?: number
 }
 
 const head = { id: 'chatcmpl-1', created: 1_700_000_000, model: 'gpt-4o' }

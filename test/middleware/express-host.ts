@@ -11,7 +11,7 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { remember } from '../../middleware/express.js'
 import type { RememberOptions } from '../../middleware/options.js'
 import type { ProviderAnswer } from './answers.js'
-import { askProvider, inPieces, listen, type Framework, type HostSetup } from './framework.js'
+import { askProvider, inPieces, listen, piecesOf, type Framework, type HostSetup } from './framework.js'
 
 /** The user is whoever the header names: the host's own auth. */
 const userId = (req: Request): string | undefined => req.get('x-user') ?? undefined
@@ -96,9 +96,9 @@ const ways: Readonly<Record<string, (res: Response, said: ProviderAnswer) => voi
     }
     res.end()
   },
-  pipe: (res, { text, type }) => {
-    res.type(type)
-    Readable.from(inPieces(text, 11)).pipe(res)
+  pipe: (res, said) => {
+    res.type(said.type)
+    Readable.from(piecesOf(said)).pipe(res)
   },
   pipeline: async (res, { text, type }) => {
     res.type(type)

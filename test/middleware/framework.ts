@@ -73,6 +73,13 @@ export function inPieces(text: string, size: number): Buffer[] {
   )
 }
 
+/** What a pipe gives of an answer. */
+export function piecesOf({ text, cutAt }: ProviderAnswer): Buffer[] {
+  if (cutAt === undefined) return inPieces(text, 11)
+  const bytes = Buffer.from(text)
+  return [bytes.subarray(0, cutAt), bytes.subarray(cutAt)]
+}
+
 export async function listen(server: Server): Promise<RunningHost> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -14,7 +14,7 @@ import { remember } from '../../middleware/koa.js'
 import { serverOf } from '../koa-server.js'
 import type { RememberOptions } from '../../middleware/options.js'
 import type { ProviderAnswer } from './answers.js'
-import { askProvider, inPieces, listen, type Framework, type HostSetup } from './framework.js'
+import { askProvider, inPieces, listen, piecesOf, type Framework, type HostSetup } from './framework.js'
 
 /** Hosts on one version of Koa. */
 export const overKoa = (name: string, Application: typeof Koa): Framework => ({
@@ -110,9 +110,9 @@ const ways: Readonly<Record<string, Way>> = {
       stream.end()
     })()
   },
-  pipe: (ctx, { text, type }) => {
-    ctx.type = type
-    ctx.body = Readable.from(inPieces(text, 11))
+  pipe: (ctx, said) => {
+    ctx.type = said.type
+    ctx.body = Readable.from(piecesOf(said))
   },
   generator: (ctx, { text, type }) => {
     ctx.type = type

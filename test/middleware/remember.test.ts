@@ -1,5 +1,6 @@
 import { describeOver } from '../matrix.js'
 import { freshCore, type FreshCore } from '../services/core.js'
+import { remembersCutStreams } from './cut-streams.js'
 import { frameworks } from './frameworks.js'
 import { remembersHostHandlers } from './host-handlers.js'
 import { keepsKeys } from './idempotency.js'
@@ -7,6 +8,14 @@ import { readsRequests } from './requests.js'
 import { remembersAnswers } from './suite.js'
 
 for (const framework of frameworks) {
+  describeOver(framework.name, 'streams cut at every byte', () => {
+    let core: FreshCore
+    before(async () => {
+      core = await freshCore()
+    })
+    after(() => core.end())
+    remembersCutStreams(framework, () => core.turnlog)
+  })
   describeOver(framework.name, 'remember', () => {
     let core: FreshCore
     before(async () => {

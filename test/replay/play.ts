@@ -1,7 +1,10 @@
 import { expect } from 'chai'
 
 import { stepsOf, type Conversation, type RecordedMessage } from './conversations.js'
-import type { Host } from './host.js'
+import type { Host as RunningHost } from './host.js'
+
+/** Where it is, and what it asks for. */
+type Host = Pick<RunningHost, 'url' | 'token'>
 
 export interface PlayOptions {
   readonly stream: boolean
