@@ -1,7 +1,7 @@
 export { bearer, type BearerOptions, type BearerUser, type WithHeaders } from './auth/bearer.js'
 export type { Algorithm, BearerKey, PublicKey, SecretKey } from './auth/keys.js'
 export * from './model/errors.js'
-export type { Preview } from './completion/begin.js'
+export type { Preview } from './completion/preview.js'
 export { withoutControls, type BeginRequest, type ContextRequest } from './completion/request.js'
 export type { Recorder, Recording } from './completion/recorder.js'
 export type { Summarize } from './completion/summarizing.js'

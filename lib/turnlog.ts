@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Cache } from './cache/cache.js'
 import { openCache } from './cache/open.js'
-import { Beginning, type BeginOptions, type Preview } from './completion/begin.js'
+import { Beginning, type BeginOptions } from './completion/begin.js'
 import { Counting } from './completion/counting.js'
 import { Ending } from './completion/ending.js'
+import { Previewing, type Preview } from './completion/preview.js'
 import type { BeginRequest, ContextRequest } from './completion/request.js'
 import { Summaries } from './completion/summarizing.js'
 import type { Turn } from './completion/turn.js'
@@ -86,6 +87,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
   const counting = openCounting(options)
   const summaries = openSummaries(options, store, cache, counting)
   const beginning = new Beginning(store, cache, ending, counting, summaries, beginOptions(options))
+  const previewing = new Previewing(store, counting, beginOptions(options))
   const sweeper = openSweeper(options, store, cache)
 
   let closing: Promise<void> | undefined
@@ -116,7 +118,7 @@ export function createTurnlog(given: TurnlogOptions = {}): Turnlog {
       await cache.ready()
       return beginning.begin(request)
     },
-    context: (request) => beginning.preview(request),
+    context: (request) => previewing.preview(request),
     sessions: createSessions(store, limits, newSession),
     messages: createMessages(store, format, limits),
     turns: createTurns(store),

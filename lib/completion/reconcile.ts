@@ -3,6 +3,9 @@ import type { History } from '../model/history.js'
 import type { Message } from '../model/message.js'
 import { canonical, findResent } from '../window/resent.js'
 import type { Question } from '../wire/format.js'
+import { adoptHistory } from './adopt.js'
+import type { Asked } from './asked.js'
+import { noHistory } from './visible.js'
 
 export interface ReconcileOptions {
   /** What becomes of a resent history that parts from the stored one: `append` what follows, `reject` the request, or `replace` the stored rest. */
@@ -21,7 +24,7 @@ export interface Reconciled {
 }
 
 /** The last question, to be asked again: what was sent before the answer that is to be replaced. */
-export function askAgain({ turns }: History): Reconciled {
+function askAgain({ turns }: History): Reconciled {
   const messages = (turns.at(-1)?.messages ?? []).map(({ message }) => message)
   const answer = messages.findIndex(({ role }) => role === 'assistant')
   const question = answer < 0 ? messages : messages.slice(0, answer)
@@ -35,12 +38,33 @@ export function askAgain({ turns }: History): Reconciled {
 }
 
 /** Whether a question must be held against the stored history: it may bring some of it again, or what a client may not add. */
-export const needsHistory = ({ messages, system }: Question, { acceptRoles }: ReconcileOptions): boolean =>
+const needsHistory = ({ messages, system }: Question, { acceptRoles }: ReconcileOptions): boolean =>
   messages.some(({ role }) => role === 'assistant') ||
   (acceptRoles !== undefined && [...system, ...messages].some(({ role }) => !acceptRoles.includes(role)))
 
+/** What of a request is new, where this much is known of the history. */
+export function reconcileAsked(
+  { question, request, regenerate, format }: Asked,
+  known: History | undefined,
+  options: ReconcileOptions,
+): Reconciled {
+  const history = known && adoptHistory(known, format).history
+  const whole = { messages: question.messages, known: 0, ...(regenerate && { replaces: 'last' as const }) }
+  if (regenerate && question.messages.length === 0) return history ? askAgain(history) : whole
+  if (regenerate) return { ...reconcile(question, noHistory, options), replaces: 'last' }
+  if (!needsHistory(question, options)) return whole
+  if (request.sessionId === 'new') return reconcile(question, noHistory, options)
+  // Asked with nothing known, the store answers with the history.
+  return history ? reconcile(question, history, options) : whole
+}
+
+/** Whether a request must be held against the stored history. */
+export function needsKnown({ question, regenerate }: Asked, options: ReconcileOptions): boolean {
+  return regenerate ? question.messages.length === 0 : needsHistory(question, options)
+}
+
 /** Leave out what the client sends again. Throws `InvalidRequest` for what it may not send. */
-export function reconcile(question: Question, history: History, options: ReconcileOptions): Reconciled {
+function reconcile(question: Question, history: History, options: ReconcileOptions): Reconciled {
   const reconciled = findNew(question.messages, history, options)
   if (options.acceptRoles) checkRoles(question, history, reconciled, options.acceptRoles)
   return reconciled

@@ -1,4 +1,4 @@
-import type { Preview } from '../completion/begin.js'
+import type { Preview } from '../completion/preview.js'
 import type { ContextRequest } from '../completion/request.js'
 import { InvalidRequest, SessionNotFound, TurnlogError } from '../model/errors.js'
 import { isObject } from '../model/json.js'

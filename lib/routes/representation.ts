@@ -1,4 +1,4 @@
-import type { Preview } from '../completion/begin.js'
+import type { Preview } from '../completion/preview.js'
 import type { ListedMessage } from '../model/message.js'
 import type { Page } from '../model/page.js'
 import type { Receipt } from '../model/receipt.js'
