@@ -9,6 +9,10 @@ export interface Decoder {
 
 type ZlibStream = zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress
 
+/** Node has it from 22.15 on, and its flush constant with it. */
+const { createZstdDecompress } = zlib as { createZstdDecompress?: (options: object) => ZlibStream }
+const { ZSTD_e_flush } = zlib.constants as { ZSTD_e_flush?: number }
+
 /** Streams end where they are cut, so that what came before is decoded. */
 const zlibOptions = { finishFlush: zlib.constants.Z_SYNC_FLUSH, flush: zlib.constants.Z_SYNC_FLUSH }
 const brotliOptions = {
@@ -21,6 +25,8 @@ const streams: { readonly [encoding: string]: (() => ZlibStream) | undefined } =
   'x-gzip': () => zlib.createGunzip(zlibOptions),
   deflate: () => zlib.createInflate(zlibOptions),
   br: () => zlib.createBrotliDecompress(brotliOptions),
+  zstd:
+    createZstdDecompress && (() => createZstdDecompress({ flush: ZSTD_e_flush, finishFlush: ZSTD_e_flush })),
 }
 
 /** A decoder for a content encoding; nothing when it is not known. */

@@ -10,8 +10,8 @@ export interface AnswerHead {
 }
 
 export interface GateOptions {
-  /** Called when the answer is seen only in an encoded form, so that only its very end can be held back. */
-  readonly onEncoded: (encoding: string) => void
+  /** Called when the answer is seen only in an encoded form, so that only its very end can be held back; or not at all, where nothing decodes it. */
+  readonly onEncoded: (encoding: string, isDecoded: boolean) => void
   /** Called when an answer with a good status cannot be stored as one: an error inside it, a shape that its format does not read, or too much. */
   readonly onUnread: (reason: string) => void
 }
@@ -51,8 +51,8 @@ export class Gate {
     this.#recorder = recorder
     this.#mayComment = plain && recorder.framing === 'sse'
     if (plain) return
-    options.onEncoded(encoding)
     this.#decoder = decoderFor(encoding, (bytes) => recorder.write(bytes))
+    options.onEncoded(encoding, this.#decoder !== undefined)
     if (!this.#decoder) this.#recorder = undefined
   }
 

@@ -2,8 +2,10 @@ import { once } from 'node:events'
 import { request, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import * as zlib from 'node:zlib'
 
 import { expect } from 'chai'
 import express, { type NextFunction, type Request, type Response } from 'express'
@@ -25,6 +27,16 @@ const stillReader: AnswerReader = {
   body: () => 'end',
   answer: () => undefined,
 }
+
+/** What Node can decode: zstd from 22.15 on. */
+const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer }
+const encoders: readonly (readonly [string, ((bytes: Buffer) => Buffer) | undefined])[] = [
+  ['gzip', zlib.gzipSync],
+  ['deflate', zlib.deflateSync],
+  ['br', zlib.brotliCompressSync],
+  ['zstd', zstdCompressSync],
+  ['compress', undefined],
+]
 
 /** What handlers of real hosts do to a response, and what must come of it. */
 describe('a tapped response', () => {
@@ -252,6 +264,35 @@ describe('a tapped response', () => {
     await ask(url, session).catch(() => undefined)
     expect(await closed(session)).to.deep.equal(['interrupted user: hi', 'interrupted assistant: Once'])
   })
+
+  for (const [encoding, encode] of encoders) {
+    it(`that comes encoded passes as it is and is ${encode ? 'remembered' : 'not seen'} (${encoding})`, async () => {
+      const session = await newSession()
+      const plain = Buffer.from(streamAnswer('Hé', 'llo').text)
+      const bytes = encode ? encode(plain) : plain
+      const warned = new Promise<Error>((resolve) => {
+        process.on('warning', function note(warning) {
+          if (!warning.message.startsWith('Answers reach')) return
+          process.off('warning', note)
+          resolve(warning)
+        })
+      })
+      const url = await serve((_req, res) => {
+        res.setHeader('content-type', 'text/event-stream')
+        res.setHeader('content-encoding', encoding)
+        for (const byte of bytes) res.write(Buffer.of(byte))
+        res.end()
+      })
+      const sent = request(`${url}/v1`, { method: 'POST', headers: { 'content-type': 'application/json' } })
+      sent.end(question(session))
+      const [response] = (await once(sent, 'response')) as [IncomingMessage]
+      expect(await buffer(response)).to.deep.equal(bytes)
+      expect((await warned).message).to.include(encode ? 'cannot wait' : 'not stored')
+      expect(await closed(session)).to.deep.equal(
+        encode ? ['done user: hi', 'done assistant: Héllo'] : ['failed user: hi'],
+      )
+    })
+  }
 
   describe("with onDisconnect 'finish', whose client is gone", () => {
     const goneAfter = async (text: string, handler: Handler): Promise<string[]> => {

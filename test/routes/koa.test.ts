@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 
 import { bodyParser } from '@koa/bodyparser'
 import { Router } from '@koa/router'
+import { expect } from 'chai'
 import Koa, { type Context, type Middleware } from 'koa'
 import mount from 'koa-mount'
 import Koa2 from 'koa2'
@@ -9,7 +10,9 @@ import Koa2 from 'koa2'
 import type { Turnlog } from '../../lib/index.js'
 import { chatHistory, sessionRoutes, statsRoute } from '../../middleware/koa.js'
 import { serverOf } from '../koa-server.js'
+import { clientOf, dataOf } from './client.js'
 import { listen, type AppOptions, type Framework } from './framework.js'
+import { Stage } from './stage.js'
 import { sessionRoutesSuite } from './suite.js'
 
 const parsers: Record<'json' | 'text' | 'lost', () => Middleware> = {
@@ -28,10 +31,14 @@ interface RouterVersion {
 }
 
 const router15: RouterVersion = { Router, everythingBelow: (path) => `${path}{/*rest}` }
-const router12: RouterVersion = {
-  Router: createRequire(import.meta.url)('koa-router12') as typeof Router,
-  everythingBelow: (path) => `${path}(.*)`,
+const load = createRequire(import.meta.url)
+const versionOf = (alias: string, everythingBelow: RouterVersion['everythingBelow']): RouterVersion => {
+  const loaded = load(alias) as typeof Router & { Router?: typeof Router }
+  return { Router: loaded.Router ?? loaded, everythingBelow }
 }
+const router12 = versionOf('koa-router12', (path) => `${path}(.*)`)
+const router13 = versionOf('koa-router13', (path) => `${path}(.*)`)
+const router14 = versionOf('koa-router14', (path) => `${path}{/*rest}`)
 
 function appOf(Application: typeof Koa, version: RouterVersion, options: AppOptions, errors: unknown[]): Koa {
   const { turnlog, mount: path = '/chat/sessions', parser = 'json', nesting = 'none', ...rest } = options
@@ -79,6 +86,35 @@ const frameworkOf = (name: string, Application: typeof Koa, version: RouterVersi
     return listen(serverOf(appOf(Application, version, options, errors)), errors)
   },
 })
+
+/** What a version of the router can change: where it says that it is mounted. */
+for (const [number, version] of [
+  [12, router12],
+  [13, router13],
+  [14, router14],
+  [15, router15],
+] as const) {
+  describe(`session routes on @koa/router ${number}`, () => {
+    const stage = new Stage(frameworkOf(`@koa/router ${number}`, Koa, version))
+    before(() => stage.open())
+    beforeEach(() => stage.nextUser())
+    afterEach(() => stage.stopOthers())
+    after(() => stage.close())
+
+    it('are found below a router in a router, and leave the other paths alone', async () => {
+      const { url } = await stage.another({ nesting: 'router' })
+      const call = clientOf(`${url}/acme/chat/sessions`)
+      const created = await call('POST', '', stage.as({ body: { session_name: 'mounted' } }))
+      expect(created.status, created.text).to.equal(201)
+      const found = await call('GET', `/${String(created.json.session_id)}`, stage.as())
+      expect(found.json).to.include({ session_name: 'mounted' })
+      expect(dataOf(await call('GET', '?limit=1', stage.as()))).to.have.length(1)
+      expect((await clientOf(url)('GET', '/acme/chat/other', stage.as())).json).to.deep.equal({
+        host: '/acme/chat/other',
+      })
+    })
+  })
+}
 
 sessionRoutesSuite(frameworkOf('Koa 3 with @koa/router 15', Koa, router15))
 sessionRoutesSuite(frameworkOf('Koa 2 with @koa/router 12', Koa2 as unknown as typeof Koa, router12))
