@@ -1,7 +1,7 @@
 /*
  * What an entry of the cache should be made of: bytes, and microseconds to write and to read, by encoding.
  *
- *     node --import tsx bench/entry.ts [conversations.jsonl]
+ *     npm run bench:entry [conversations.jsonl]
  *
  * With a file of recorded conversations, `{messages: […]}` a line, its messages are used; else made ones. Rounds are
  * interleaved and medians printed. msgpackr is measured where it is installed.
