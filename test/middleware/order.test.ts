@@ -10,10 +10,12 @@ import cors from 'cors'
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express'
 import { rateLimit } from 'express-rate-limit'
 import session from 'express-session'
+import express4 from 'express4'
 import helmet from 'helmet'
 import Koa, { type Context, type Middleware } from 'koa'
 import compress from 'koa-compress'
 import koaSession from 'koa-session'
+import Koa2 from 'koa2'
 import morgan from 'morgan'
 import passport from 'passport'
 import { pino } from 'pino'
@@ -28,6 +30,8 @@ import { streamAnswer } from './answers.js'
 import { listen, type RunningHost } from './framework.js'
 
 const answer = streamAnswer('in ', 'order').text
+const versionsOfExpress = { 'Express 5': express, 'Express 4': express4 as unknown as typeof express }
+const versionsOfKoa = { 'Koa 3': Koa, 'Koa 2': Koa2 as unknown as typeof Koa }
 const context = new AsyncLocalStorage<string>()
 
 describe('among the middleware of real servers', () => {
@@ -86,8 +90,12 @@ describe('among the middleware of real servers', () => {
     pinoHttp({ logger: pino({ level: 'info' }, { write: log }) }),
     rateLimit({ limit: 100 }) as RequestHandler,
   ]
-  const startExpress = async (outside: RequestHandler[], inside: RequestHandler[]): Promise<void> => {
-    const app = express()
+  const startExpress = async (
+    create: typeof express,
+    outside: RequestHandler[],
+    inside: RequestHandler[],
+  ): Promise<void> => {
+    const app = create()
     const userId = (req: Request) => Reflect.get(req.user ?? {}, 'id') as string | undefined
     app.use(...outside, express.json(), overExpress.chatHistory(core.turnlog, { userId }))
     if (inside.length > 0) app.use(...inside)
@@ -104,14 +112,17 @@ describe('among the middleware of real servers', () => {
     host = await listen(createServer(app))
   }
 
-  it('of Express: all of it outside, compression too', () =>
-    startExpress([...expressStack(), compression({ threshold: 0 })], []).then(remembers))
+  for (const [name, create] of Object.entries(versionsOfExpress)) {
+    it(`of ${name}: all of it outside, compression too`, () =>
+      startExpress(create, [...expressStack(), compression({ threshold: 0 })], []).then(remembers))
 
-  it('of Express: compression, morgan, pino-http and a limit inside', async () => {
-    const stack = expressStack()
-    await startExpress(stack.slice(0, 6), [...stack.slice(6), compression({ threshold: 0 })])
-    await remembers()
-  })
+    it(`of ${name}: compression, morgan, pino-http and a limit inside`, async () => {
+      const stack = expressStack()
+      const inside = [...stack.slice(6), compression({ threshold: 0 })]
+      await startExpress(create, stack.slice(0, 6), inside)
+      await remembers()
+    })
+  }
 
   const koaStack = (app: Koa): Middleware[] => [
     (_ctx, next) => context.run('this request', next),
@@ -127,8 +138,8 @@ describe('among the middleware of real servers', () => {
       log(`${ctx.method} ${ctx.status}`)
     },
   ]
-  const startKoa = async (place: 'outside' | 'inside'): Promise<void> => {
-    const app = new Koa({ keys: ['test'] })
+  const startKoa = async (Application: typeof Koa, place: 'outside' | 'inside'): Promise<void> => {
+    const app = new Application({ keys: ['test'] })
     const squeeze = compress({ threshold: 0 }) as Middleware
     const history = overKoa.chatHistory(core.turnlog, {
       userId: (ctx) => (ctx.state.user as { id: string }).id,
@@ -146,34 +157,41 @@ describe('among the middleware of real servers', () => {
     })
     host = await listen(serverOf(app))
   }
-  for (const place of ['outside', 'inside'] as const) {
-    it(`of Koa: cors, a session, a log, and compression ${place}`, () => startKoa(place).then(remembers))
+  for (const [name, Application] of Object.entries(versionsOfKoa)) {
+    for (const place of ['outside', 'inside'] as const) {
+      it(`of ${name}: cors, a session, a log, and compression ${place}`, () =>
+        startKoa(Application, place).then(remembers))
+    }
   }
 
-  it('gives errors to the error handler of an Express host that asks for them', async () => {
-    const app = express()
-    const sub = express().use(express.json())
-    sub.use(overExpress.chatHistory(core.turnlog, { userId: () => 'ann', onError: 'next' }))
-    app.use(sub)
-    app.use((error: TurnlogError, _req: Request, res: Response, _next: NextFunction) => {
-      res.status(error.status).json({ mine: error.code })
-    })
-    host = await listen(createServer(app))
-    const response = await ask('nobody')
-    expect([response.status, await response.json()]).to.deep.equal([404, { mine: 'session_not_found' }])
-  })
-
-  it('gives errors to what is mounted outside in a Koa host that asks for them', async () => {
-    const app = new Koa()
-    app.use(async (ctx, next) => {
-      await next().catch((error: TurnlogError) => {
-        ctx.status = error.status
-        ctx.body = { mine: error.code }
+  for (const [name, create] of Object.entries(versionsOfExpress)) {
+    it(`gives errors to the error handler of an ${name} host that asks for them`, async () => {
+      const app = create()
+      const sub = create().use(create.json())
+      sub.use(overExpress.chatHistory(core.turnlog, { userId: () => 'ann', onError: 'next' }))
+      app.use(sub)
+      app.use((error: TurnlogError, _req: Request, res: Response, _next: NextFunction) => {
+        res.status(error.status).json({ mine: error.code })
       })
+      host = await listen(createServer(app))
+      const response = await ask('nobody')
+      expect([response.status, await response.json()]).to.deep.equal([404, { mine: 'session_not_found' }])
     })
-    app.use(bodyParser()).use(overKoa.chatHistory(core.turnlog, { userId: () => 'ann', onError: 'next' }))
-    host = await listen(serverOf(app))
-    const response = await ask('nobody')
-    expect([response.status, await response.json()]).to.deep.equal([404, { mine: 'session_not_found' }])
-  })
+  }
+
+  for (const [name, Application] of Object.entries(versionsOfKoa)) {
+    it(`gives errors to what is mounted outside in a ${name} host that asks for them`, async () => {
+      const app = new Application()
+      app.use(async (ctx, next) => {
+        await next().catch((error: TurnlogError) => {
+          ctx.status = error.status
+          ctx.body = { mine: error.code }
+        })
+      })
+      app.use(bodyParser()).use(overKoa.chatHistory(core.turnlog, { userId: () => 'ann', onError: 'next' }))
+      host = await listen(serverOf(app))
+      const response = await ask('nobody')
+      expect([response.status, await response.json()]).to.deep.equal([404, { mine: 'session_not_found' }])
+    })
+  }
 })
