@@ -41,9 +41,10 @@ export const overExpress = (name: string, create: typeof express): Framework => 
   },
 })
 
-const optionsOf = ({ options, sessionId }: HostSetup): RememberOptions<Request> => ({
+const optionsOf = ({ options, sessionId, skip }: HostSetup): RememberOptions<Request> => ({
   ...options,
   ...(sessionId && { sessionId }),
+  ...(skip && { skip }),
   userId,
 })
 

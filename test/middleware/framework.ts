@@ -18,6 +18,7 @@ export interface HostSetup {
   readonly turnlog?: Turnlog
   readonly provider: Provider
   readonly options?: Partial<Omit<RememberOptions<unknown>, 'userId' | 'sessionId' | 'skip'>>
+  readonly skip?: (request: { get(name: string): string | undefined }) => boolean
   /** Where the request names its session. */
   readonly sessionId?: 'body' | { header: string } | { param: string } | { cookie: string }
   /** The endpoint's route. Default `/v1/chat/completions`. */

@@ -49,9 +49,10 @@ export const overKoa = (name: string, Application: typeof Koa): Framework => ({
   },
 })
 
-const optionsOf = ({ options, sessionId }: HostSetup): RememberOptions<Context> => ({
+const optionsOf = ({ options, sessionId, skip }: HostSetup): RememberOptions<Context> => ({
   ...options,
   ...(sessionId && { sessionId }),
+  ...(skip && { skip }),
   userId,
 })
 

@@ -81,6 +81,33 @@ export function readsRequests(framework: Framework, core: () => Turnlog): void {
     expect(bodies).to.deep.equal([{ ...question, session_id: session }])
   })
 
+  it('leaves a request alone that the host skips', async () => {
+    await start({ skip: (request) => request.get('x-purpose') === 'title' })
+    const body = { ...question, session_id: session }
+    const skipped = await ask(body, { 'x-purpose': 'title' })
+    expect(await skipped.text()).to.equal(jsonAnswer('yes').text)
+    expect(skipped.headers.get('x-session-id')).to.equal(null)
+    expect(bodies).to.deep.equal([body])
+    expect(await asked()).to.equal(0)
+    await (await ask(body)).text()
+    expect(await asked()).to.equal(2)
+  })
+
+  it('creates the session that a request names, where the host says so', async () => {
+    await start({})
+    const body = { ...question, session_id: `own-${session}` }
+    expect((await ask(body)).status).to.equal(404)
+    await host!.stop()
+    await start({ options: { autoCreate: true } })
+    for (const count of [2, 4]) {
+      const response = await ask(body)
+      expect([response.status, response.headers.get('x-session-id')]).to.deep.equal([200, body.session_id])
+      await response.text()
+      const found = await core().sessions.find({ userId: 'ann', id: body.session_id })
+      expect(found!.messageCount).to.equal(count)
+    }
+  })
+
   it('leaves a request alone that asks nothing, though its cookie names a session', async () => {
     await start({ sessionId: { cookie: 'talk' } })
     const headers = { 'x-user': 'ann', cookie: `talk=${session}` }
