@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -50,7 +50,7 @@ describe('the packed package, in an empty project', function () {
   async function runOn(url: string, ...args: string[]): Promise<string> {
     // What the tests' own runner sets must not reach the host's.
     const { NODE_OPTIONS: _, NODE_ENV: __, ...env } = process.env
-    const options = { cwd: folder, env: { ...env, DATABASE: url }, maxBuffer: 1 << 24 }
+    const options = { cwd: folder, env: { ...env, DATABASE: url, DATABASE_URL: url }, maxBuffer: 1 << 24 }
     try {
       const { stdout, stderr } = await exec(process.execPath, args, options)
       return (stdout + stderr).trim()
@@ -106,6 +106,31 @@ describe('the packed package, in an empty project', function () {
     it('works inside a Jest test, on the embedded database, with the flag that PGlite needs there', async () => {
       const jest = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--ci']
       expect(await runOn('memory', ...jest)).to.satisfy(passes)
+    })
+
+    it('tests a service of production with Jest, from its CommonJS TypeScript, on Postgres', async () => {
+      const example = join(root, 'examples/production-server')
+      const service = join(folder, 'production')
+      const uses = ['helmet', 'compression', 'pino', 'pino-http', '@types/compression', '@types/jsonwebtoken']
+      await install('jsonwebtoken@9', 'knex@3', 'pg@8', ...uses.map(sameAsOurs))
+      cpSync(example, service, { recursive: true })
+      const options = [
+        '--module',
+        'node16',
+        '--target',
+        'es2022',
+        '--lib',
+        'es2023',
+        '--strict',
+        '--skipLibCheck',
+        '--types',
+        'node',
+      ]
+      expect(await run('node_modules/typescript/bin/tsc', ...options, join(service, 'server.cts'))).to.equal(
+        '',
+      )
+      const said = await run('node_modules/jest/bin/jest.js', '--ci', '--testMatch', '**/*.jest.cjs')
+      expect(said).to.contain('2 passed, 2 total').and.to.not.contain('did not exit')
     })
 
     for (const [name, { options, file, old }] of Object.entries(compilers)) {
