@@ -1,4 +1,4 @@
-/** What a host does with the package, once as text: only the lines that import it and make the application differ. Prints what the model heard. */
+/** What a host does with the package, once as text: only the lines that import it and make the application differ. Prints what the model heard; its tokens are counted, in a thread. */
 const talk = `
 async function talk(database) {
   const turnlog = createTurnlog({ database })
@@ -9,7 +9,7 @@ async function talk(database) {
     const answer = await fetch('http://127.0.0.1:' + server.address().port + '/v1/chat/completions', {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-user': 'ann' },
-      body: JSON.stringify({ model: 'm', session_id: id, messages: [{ role: 'user', content }] }),
+      body: JSON.stringify({ model: 'gpt-4o', session_id: id, messages: [{ role: 'user', content }] }),
     })
     return (await answer.json()).choices[0].message.content
   }
