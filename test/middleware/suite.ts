@@ -133,6 +133,20 @@ export function remembersAnswers(framework: Framework, core: () => Turnlog): voi
       expect(response.headers.get('access-control-expose-headers')).to.contain('X-Turn-Id')
     })
 
+    it('whose head the handler writes itself is stored, though its header cannot say so', async () => {
+      const session = await newSession()
+      const { text, type } = jsonAnswer('yes')
+      const url = await start({
+        provider: () => jsonAnswer(''),
+        handler: (_body, res) => void res.writeHead(200, { 'content-type': type }).end(text),
+      })
+      const response = await ask(url, question(session, 'hi'))
+      expect(await response.text()).to.equal(text)
+      expect(response.headers.get('x-turn-id')).to.equal('1')
+      expect(response.headers.get('x-history-stored')).to.equal(null)
+      expect(await said(session)).to.deep.equal(['done user: hi', 'done assistant: yes'])
+    })
+
     it('of 1 MB survives', async () => {
       const session = await newSession()
       const long = 'a😀\u0000"\\ '.repeat(100_000)
