@@ -1,6 +1,6 @@
 import type { History } from '../model/history.js'
 import type { SessionKey } from '../model/session.js'
-import { Breaker, type BreakerState } from './breaker.js'
+import type { Breaker, BreakerState } from './breaker.js'
 import type { Cache, CacheHit } from './cache.js'
 import { Connection, type RedisConnection, type RedisModule } from './connection.js'
 import { decodeEntry, encodeEntry, sessionHash } from './entry.js'
@@ -26,7 +26,9 @@ export interface RedisCacheOptions {
 /** The hot windows in Redis or a Redis Cluster: one GET, one SET with a TTL, one DEL, each of one key, and no script. */
 export class RedisCache implements Cache {
   #connection: Connection
-  #breaker: Breaker
+  #breaker: Breaker | undefined
+  /** Its library takes 40 ms of processor time to load: beside the host's start, and only where there is a Redis. */
+  #loading: Promise<Breaker>
   #prefix: string
   #ttlMs: number
   #maxEntryBytes: number
@@ -37,29 +39,36 @@ export class RedisCache implements Cache {
     this.#prefix = options.keyPrefix ?? 'turnlog:'
     this.#ttlMs = windowTtlSeconds * 1000
     this.#maxEntryBytes = options.maxEntryBytes ?? 256 * 1024
-    this.#breaker = new Breaker({ deadlineMs, maxPending, probe: (key) => this.#probe(key), onState })
+    this.#loading = import('./breaker.js').then(
+      ({ Breaker }) =>
+        (this.#breaker = new Breaker({ deadlineMs, maxPending, probe: (key) => this.#probe(key), onState })),
+    )
+    this.#loading.catch(() => undefined)
   }
 
-  ready(): Promise<void> {
-    return this.#connection.ready()
+  async ready(): Promise<void> {
+    await Promise.all([this.#connection.ready(), this.#loading])
   }
 
   async read(session: SessionKey): Promise<CacheHit | undefined> {
     const client = this.#connection.client()
     if (!client) return undefined
+    const breaker = this.#breaker ?? (await this.#loading)
     const hash = sessionHash(session)
     const key = this.#key(hash)
-    const entry = await this.#breaker.run(key, () => client.getBuffer(key))
+    const entry = await breaker.run(key, () => client.getBuffer(key))
     const history = entry ? decodeEntry(entry, hash) : undefined
     return history && { history, layer: 'redis' }
   }
 
   write(session: SessionKey, history: History): void {
     const client = this.#connection.client()
-    if (!client) return
+    const breaker = this.#breaker
+    // Before its breaker is there nothing is kept: an entry says what was in force when it was written.
+    if (!client || !breaker) return
     const hash = sessionHash(session)
     const key = this.#key(hash)
-    void this.#breaker.run(key, () => {
+    void breaker.run(key, () => {
       const entry = encodeEntry(history, hash)
       if (!entry || entry.length > this.#maxEntryBytes) return client.del(key)
       return client.set(key, entry, 'PX', this.#jitteredTtlMs())
@@ -71,6 +80,7 @@ export class RedisCache implements Cache {
   drop(session: SessionKey): void {
     const client = this.#connection.client()
     if (!client) return
+    if (!this.#breaker) return void this.#loading.then(() => this.drop(session)).catch(() => undefined)
     const key = this.#key(sessionHash(session))
     void this.#breaker.run(key, () => client.del(key))
   }

@@ -10,7 +10,7 @@ import type { Checks } from './schemas.js'
 export function createChangeHandlers(
   sessions: Sessions,
   messages: Pick<Messages, 'delete'>,
-  checks: Pick<Checks, 'fork'>,
+  checks: Promise<Pick<Checks, 'fork'>>,
 ): Readonly<Record<'clear' | 'restore' | 'fork' | 'message', Methods>> {
   const clear: Handler = async (call) => {
     if (!(await sessions.clear(nameOf(call)))) throw new SessionNotFound()
@@ -22,7 +22,7 @@ export function createChangeHandlers(
 
   const fork: Handler = async (call) => {
     const sent = await call.body()
-    const { until, session_name: name } = checks.fork(sent === undefined ? {} : sent)
+    const { until, session_name: name } = (await checks).fork(sent === undefined ? {} : sent)
     return jsonResponse(201, sessionJson(present(await sessions.fork({ ...nameOf(call), until, name }))))
   }
 

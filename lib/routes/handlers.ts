@@ -12,7 +12,7 @@ import { createChangeHandlers } from './changes.js'
 import { jsonResponse } from './problem.js'
 import { readQuery } from './query.js'
 import { contextJson, messageJson, pageJson, sessionFields, sessionJson, turnJson } from './representation.js'
-import { createChecks } from './schemas.js'
+import { loadChecks } from './schemas.js'
 import type { PathName } from './table.js'
 
 /** What the routes need of a Turnlog. */
@@ -30,17 +30,17 @@ export function createHandlers({
   turns,
   context,
 }: RouteParts): Readonly<Record<PathName, Methods>> {
-  const checks = createChecks()
+  const checks = loadChecks()
 
   const create: Handler = async ({ userId, body }) => {
     const sent = await body()
-    const given = checks.create(sent === undefined ? {} : sent)
+    const given = (await checks).create(sent === undefined ? {} : sent)
     const fields = { userId, id: given.session_id, ...sessionFields(given) }
     return jsonResponse(201, sessionJson(await sessions.create(fields)))
   }
 
   const list: Handler = async ({ userId, query }) => {
-    const page = await sessions.list({ userId, ...checks.sessionPage(readQuery(query)) })
+    const page = await sessions.list({ userId, ...(await checks).sessionPage(readQuery(query)) })
     return jsonResponse(200, pageJson(page, sessionJson))
   }
 
@@ -48,7 +48,7 @@ export function createHandlers({
     jsonResponse(200, sessionJson(present(await sessions.find(nameOf(call)))))
 
   const change: Handler = async (call) => {
-    const fields = sessionFields(checks.change(await call.body()))
+    const fields = sessionFields((await checks).change(await call.body()))
     return jsonResponse(200, sessionJson(present(await sessions.change({ ...nameOf(call), ...fields }))))
   }
 
@@ -59,7 +59,7 @@ export function createHandlers({
   }
 
   const listMessages: Handler = async (call) => {
-    const asked = checks.messagePage(readQuery(call.query))
+    const asked = (await checks).messagePage(readQuery(call.query))
     const page = await messages.list({ userId: call.userId, sessionId: param(call, 'id'), ...asked })
     return jsonResponse(200, pageJson(present(page), messageJson))
   }

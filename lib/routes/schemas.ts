@@ -1,4 +1,4 @@
-import { Ajv, type ErrorObject, type SchemaObject, type ValidateFunction } from 'ajv'
+import type { Ajv, ErrorObject, SchemaObject, ValidateFunction } from 'ajv'
 
 import { InvalidRequest } from '../model/errors.js'
 import { sessionIdPattern } from '../model/identity.js'
@@ -93,8 +93,16 @@ export interface ForkBody {
 }
 
 /** Compiles the schemas, once for each `createRoutes`. */
-export function createChecks(): Checks {
-  const ajv = new Ajv({ strict: true, verbose: true, messages: false })
+export function loadChecks(): Promise<Checks> {
+  // ajv takes 50 ms of processor time to load: beside the host's start, not before it.
+  const loading = import('ajv').then(({ Ajv }) =>
+    checksOf(new Ajv({ strict: true, verbose: true, messages: false })),
+  )
+  loading.catch(() => undefined)
+  return loading
+}
+
+function checksOf(ajv: Ajv): Checks {
   ajv.addVocabulary(['must'])
   ajv.addFormat('storable', (value: string) => !hasUnstorable(value))
   const body = <Body = SessionBody>(properties: Record<string, SchemaObject>) =>

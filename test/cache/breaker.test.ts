@@ -147,6 +147,7 @@ describe('Redis that fails', () => {
 
   it('holds no more commands than it may', async () => {
     const { cache, asked, told } = cacheOver(never, { maxPending: 3, deadlineMs: 10_000 })
+    await cache.ready()
     for (let n = 0; n < 50; n++) cache.write(session, aHistory())
     expect(asked).to.have.length(3)
     expect(await cache.read(session)).to.equal(undefined)

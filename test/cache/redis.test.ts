@@ -228,6 +228,7 @@ describe('Redis cache', () => {
     const client = new Redis(sharedUrl())
     const keyPrefix = `test:${randomUUID()}:`
     const cache = new RedisCache({ ...patient, connection: client, keyPrefix, windowTtlSeconds: 1000 })
+    await cache.ready()
     const ids = ['{a}', 'a:b', '*', 'a\nb', 'SECRET']
     for (const id of ids) cache.write({ userId: id, sessionId: id }, aHistory())
     await cache.read(aSession())
@@ -244,6 +245,7 @@ describe('Redis cache', () => {
     const client = new Redis(sharedUrl())
     const keyPrefix = `test:${randomUUID()}:`
     const cache = new RedisCache({ ...patient, connection: client, keyPrefix, windowTtlSeconds: 100_000 })
+    await cache.ready()
     for (let n = 0; n < 20; n++) cache.write(aSession(), aHistory())
     await cache.read(aSession())
     const times = await Promise.all((await client.keys(`${keyPrefix}*`)).map((key) => client.pttl(key)))
