@@ -159,22 +159,20 @@ async function outage(
     await pause(6000)
   })
   await Promise.all([turnlog, plain].map((each) => each.close({ drainMs: 0 })))
-  const p99 = (from: number, to: number): number =>
-    shareOf(
-      begun.filter(({ at }) => at >= from && at < to).map(({ took }) => took),
-      0.99,
-    )
-  const base = shareOf(
-    without.map(({ took }) => took),
-    0.99,
-  )
+  const tookFrom = (from: number, to: number): number[] =>
+    begun.filter(({ at }) => at >= from && at < to).map(({ took }) => took)
+  const plainTook = without.map(({ took }) => took)
+  const added = (from: number, to: number, share: number): string =>
+    ms(shareOf(tookFrom(from, to), share) - shareOf(plainTook, share))
   const again = begun.find(({ at, source }) => at > back && source === 'redis')
   return {
     begins: begun.length,
-    'p99, no cache': ms(base),
-    'p99, Redis': ms(p99(0, gone)),
-    'added, 1st second': ms(p99(gone, gone + 1000) - base),
-    'added, after it': ms(p99(gone + 1000, gone + 5000) - base),
+    'p99, no cache': ms(shareOf(plainTook, 0.99)),
+    'p99, Redis': ms(shareOf(tookFrom(0, gone), 0.99)),
+    'added, 1st second': added(gone, gone + 1000, 0.99),
+    'added, after it': added(gone + 1000, gone + 5000, 0.99),
+    // On a busy machine a 99th percentile is the machine's.
+    'to the median': added(gone + 1000, gone + 5000, 0.5),
     'normal again after': again === undefined ? 'never' : `${((again.at - back) / 1000).toFixed(1)} s`,
   }
 }
