@@ -61,9 +61,12 @@ function streamed(wave: number, number: number, together: number): Operation {
   const reader = number % 10 === 0 ? 'leaves' : number % 20 === 1 ? 'slow' : undefined
   const session = `streams-${wave}-${number}`
   const id = `${reader ?? 'reads'}:${session}`
-  // A slow reader's answer is larger than what the sockets hold for it; the others go on for a while.
+  // A slow reader's answer is larger than what the sockets hold for it; the others go on for a while, and those
+  // that somebody leaves for long: a client that is held up itself must not have read all before it goes.
   const size =
-    reader === 'slow' ? { length: 1_000_000, pieces: 64 } : { length: 400, pieces: 20, pauseMs: 100 }
+    reader === 'slow'
+      ? { length: 1_000_000, pieces: 64 }
+      : { length: 400, pieces: reader === 'leaves' ? 200 : 20, pauseMs: 100 }
   return {
     id,
     session,
