@@ -42,12 +42,14 @@ class Tap implements Tapped {
   readonly #originalWrite: (...args: unknown[]) => boolean
   readonly #originalEnd: (...args: unknown[]) => ServerResponse
   readonly #originalDestroy: ServerResponse['destroy']
+  readonly #originalEmit: (event: string, ...args: unknown[]) => boolean
   #gate: Gate | undefined
   /** What the handler does while the end waits; `undefined` when nothing waits. */
   #waiting: Waiting[] | undefined
   /** Brings the head back to what it was when the waiting end was called. */
   #restoreHead = (): void => undefined
   #owesDrain = false
+  #owesClose = false
   #ended = false
   #seen = true
   /** The answer was withheld: what the handler still says is heard by nobody. */
@@ -61,11 +63,34 @@ class Tap implements Tapped {
     this.#originalWrite = res.write.bind(res) as (...args: unknown[]) => boolean
     this.#originalEnd = res.end.bind(res) as (...args: unknown[]) => ServerResponse
     this.#originalDestroy = res.destroy.bind(res)
+    this.#originalEmit = res.emit.bind(res)
     // The client may have gone while the turn began.
     if (res.closed) queueMicrotask(() => this.#onClose())
-    else res.once('close', () => this.#onClose())
+    else if (options.onDisconnect === 'abort') res.once('close', () => this.#onClose())
+    else this.#keepOpen()
     res.on('pipe', (source: Readable) => this.#watch(source))
-    res.on('unpipe', (source: Readable) => this.#readOn(source))
+  }
+
+  /**
+   * With `finish` the handler goes on as if its client were there: a pipeline, a pipe and whoever else listens hear that the
+   * response has closed when the answer is whole or the turn is over, and not before.
+   */
+  #keepOpen(): void {
+    const { res, turn } = this
+    res.emit = ((event: string, ...args: unknown[]) => {
+      if (event !== 'close' || this.#ended || !this.#seen || turn.status !== 'open')
+        return this.#originalEmit(event, ...args)
+      this.#owesClose = true
+      this.#onClose()
+      return true
+    }) as ServerResponse['emit']
+    turn.signal.addEventListener('abort', () => this.#close(), { once: true })
+  }
+
+  #close(): void {
+    if (!this.#owesClose) return
+    this.#owesClose = false
+    this.#originalEmit('close')
   }
 
   get used(): boolean {
@@ -74,6 +99,7 @@ class Tap implements Tapped {
 
   letGo(): void {
     this.#seen = false
+    this.#close()
   }
 
   readonly write = (chunk: unknown, ...rest: unknown[]): boolean => {
@@ -116,7 +142,9 @@ class Tap implements Tapped {
   /** A handler that destroys its response gives up, whether its client is there or not: there is no more to come. */
   readonly destroy: ServerResponse['destroy'] = (error) => {
     if (this.#seen && !this.#ended && !this.#waiting) void this.turn.interrupt()
-    return this.#originalDestroy(error)
+    const destroyed = this.#originalDestroy(error)
+    this.#close()
+    return destroyed
   }
 
   /** What the answer is shows when its first byte comes: status and headers are set by then. */
@@ -211,8 +239,10 @@ class Tap implements Tapped {
 
   #finish(bytes: Buffer | undefined, callback: Callback | undefined): void {
     this.#ended = true
-    if (this.#isGone) callback?.()
-    else this.#originalEnd(...(bytes && bytes.length > 0 ? [bytes, callback] : [callback]))
+    if (this.#isGone) {
+      callback?.()
+      this.#close()
+    } else this.#originalEnd(...(bytes && bytes.length > 0 ? [bytes, callback] : [callback]))
   }
 
   /** A write without bytes passes too: it sends the head, and its callback keeps its place. */
@@ -232,14 +262,6 @@ class Tap implements Tapped {
     if (this.options.onDisconnect === 'abort') return this.options.onGone()
     // With `finish` the handler goes on, also where it waits for the socket to drain.
     this.res.emit('drain')
-  }
-
-  /** A pipe lets go of a response that has closed; with `finish` its source is read to the end all the same. */
-  #readOn(source: Readable): void {
-    if (!this.#isGone || this.#ended || source.destroyed) return
-    source.on('data', (chunk: unknown) => this.write(chunk))
-    source.once('end', () => this.end())
-    source.resume()
   }
 
   /** A pipeline destroys its source when the response has closed, also before its first byte: there is no more to come. */

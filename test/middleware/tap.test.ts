@@ -57,11 +57,12 @@ describe('a tapped response', () => {
     handler: Handler,
     options: Partial<RememberOptions<Request>> = {},
     create: typeof express = express,
+    turnlog: FreshCore['turnlog'] = core.turnlog,
   ): Promise<string> {
     const app = create()
     app.set('env', 'test')
     app.use(create.json() as express.RequestHandler)
-    app.post('/v1', remember(core.turnlog, { userId: () => 'ann', ...options }), handler)
+    app.post('/v1', remember(turnlog, { userId: () => 'ann', ...options }), handler)
     const server = app.listen(0, '127.0.0.1')
     await once(server, 'listening')
     stops.push(async () => {
@@ -304,19 +305,60 @@ describe('a tapped response', () => {
       return closed(session)
     }
 
-    it('is closed when its pipeline gives up', async () => {
-      const lines = await goneAfter('Once', async (_req, res) => {
-        res.setHeader('content-type', 'text/event-stream')
-        async function* story(): AsyncGenerator<string> {
-          yield chunk({ role: 'assistant', content: 'Once' })
-          for (;;) {
-            await sleep(20)
-            yield chunk({ content: '.' })
-          }
-        }
-        await pipeline(Readable.from(story()), res).catch(() => undefined)
+    async function* story(): AsyncGenerator<string> {
+      yield chunk({ role: 'assistant', content: 'Once' })
+      await sleep(100)
+      yield chunk({ content: ' upon' })
+      yield chunk({}, 'stop') + doneEvent
+    }
+    const isGone = async (res: Response): Promise<void> => {
+      while (!res.destroyed) await sleep(5)
+    }
+    const ways: Record<string, (res: Response) => unknown> = {
+      pipe: (res) => Readable.from(story()).pipe(res),
+      'a pipeline': (res) => pipeline(Readable.from(story()), res).catch(() => undefined),
+      'a pipeline of a generator': (res) => pipeline(story, res).catch(() => undefined),
+      writes: async (res) => {
+        for await (const piece of story()) if (!res.write(piece)) await once(res, 'drain')
+        res.end()
+      },
+    }
+    for (const [way, answer] of Object.entries(ways)) {
+      it(`is read to its end from ${way}, and tells of the close then`, async () => {
+        let tell = (): void => undefined
+        const told = new Promise<void>((resolve) => (tell = resolve))
+        const lines = await goneAfter('Once', async (_req, res) => {
+          res.setHeader('content-type', 'text/event-stream')
+          res.once('close', tell)
+          await answer(res)
+        })
+        expect(lines).to.deep.equal(['done user: hi', 'done assistant: Once upon'])
+        await told
       })
-      expect(lines[0]).to.equal('interrupted user: hi')
+    }
+
+    it('tells of the close when the turn takes too long', async () => {
+      const own = await freshCore({ turnTimeoutSeconds: 1 })
+      try {
+        const session = (await own.turnlog.sessions.create({ userId: 'ann' })).id
+        let closed = (): void => undefined
+        const heard = new Promise<void>((resolve) => (closed = resolve))
+        const url = await serve(
+          (_req, res) => {
+            res.once('close', closed)
+            res.write(chunk({ role: 'assistant', content: 'Once' }))
+          },
+          { onDisconnect: 'finish' },
+          express,
+          own.turnlog,
+        )
+        const exchange = rawPost(url, '/v1', {}, question(session))
+        await exchange.until('Once')
+        exchange.socket.destroy()
+        await heard
+      } finally {
+        await own.end()
+      }
     })
 
     it('is closed when its pipeline only begins then, or its source fails', async () => {
@@ -324,7 +366,7 @@ describe('a tapped response', () => {
         const lines = await goneAfter('Once', async (_req, res) => {
           res.setHeader('content-type', 'text/event-stream')
           res.write(chunk({ role: 'assistant', content: 'Once' }))
-          if (when === 'before' && !res.closed) await once(res, 'close')
+          if (when === 'before') await isGone(res)
           const source = new Readable({ read: () => undefined })
           if (when === 'after') setTimeout(() => source.destroy(new Error('the provider is gone')), 50)
           // Node 24 refuses a response that has closed and lets go of both: the handler's own end is all there is to notice.
@@ -338,24 +380,10 @@ describe('a tapped response', () => {
       const lines = await goneAfter('Once', async (_req, res) => {
         res.setHeader('content-type', 'text/event-stream')
         res.write(chunk({ role: 'assistant', content: 'Once' }))
-        if (!res.closed) await once(res, 'close')
+        await isGone(res)
         res.destroy(new Error('the provider is gone'))
       })
       expect(lines).to.deep.equal(['interrupted user: hi', 'interrupted assistant: Once'])
-    })
-
-    it('is read to its end from a pipe', async () => {
-      const lines = await goneAfter('Once', (_req, res) => {
-        res.setHeader('content-type', 'text/event-stream')
-        async function* story(): AsyncGenerator<string> {
-          yield chunk({ role: 'assistant', content: 'Once' })
-          await sleep(100)
-          yield chunk({ content: ' upon' })
-          yield chunk({}, 'stop') + doneEvent
-        }
-        Readable.from(story()).pipe(res)
-      })
-      expect(lines).to.deep.equal(['done user: hi', 'done assistant: Once upon'])
     })
 
     it('lets a handler go on that waits for the socket to drain', async () => {
