@@ -20,7 +20,12 @@ export interface HostSetup {
   readonly options?: Partial<Omit<RememberOptions<unknown>, 'userId' | 'sessionId' | 'skip'>>
   readonly skip?: (request: { get(name: string): string | undefined }) => boolean
   /** Where the request names its session. */
-  readonly sessionId?: 'body' | { header: string } | { param: string } | { cookie: string }
+  readonly sessionId?:
+    | 'body'
+    | { header: string }
+    | { param: string }
+    | { cookie: string }
+    | ((request: { get(name: string): string | undefined }) => string | undefined)
   /** The endpoint's route. Default `/v1/chat/completions`. */
   readonly path?: string
   /** The host's body parser, one of the framework's `parsers`; its first by default. */

@@ -58,6 +58,11 @@ export function readsRequests(framework: Framework, core: () => Turnlog): void {
 
   const places: [string, Partial<HostSetup>, (id: string) => [Record<string, string>, string?]][] = [
     ['a header', { sessionId: { header: 'X-Session' } }, (id) => [{ 'x-session': id }]],
+    [
+      'a function',
+      { sessionId: (request) => request.get('x-talk')?.slice('talk:'.length) },
+      (id) => [{ 'x-talk': `talk:${id}` }],
+    ],
     ['a cookie', { sessionId: { cookie: 'talk' } }, (id) => [{ cookie: `a=b; talk=${id}; c="d"` }]],
     [
       'a parameter of the route',
