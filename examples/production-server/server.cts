@@ -1,5 +1,5 @@
 /** The service on its port: PORT (8000). */
-import service = require('./service.cjs')
+import service = require('./app.cjs')
 
 const { app, logger } = service
 

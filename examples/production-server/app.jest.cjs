@@ -24,7 +24,7 @@ describe('the service', () => {
     })
     process.env.JWT_SECRET = 'a secret of the test that is long enough'
     process.env.UPSTREAM_URL = `${urlOf(provider)}/v1`
-    service = require('./service.cjs')
+    service = require('./app.cjs')
     server = await listen(service.app)
   })
   afterAll(async () => {
