@@ -13,7 +13,7 @@ import { Presence } from './presence.js'
 import { sessionIdOf, sessionIdPlace } from './session-id.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
-import { encodedAnswer, pipedRequest, unreadAnswer, warnOnce } from './warning.js'
+import { encodedAnswer, pipedRequest, unreadAnswer, undecodedAnswer, warnOnce } from './warning.js'
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- the way in which Express lets middleware add to its request
@@ -34,6 +34,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
   checkBegin(turnlog)
   const options = rememberOptions(given)
   const onEncoded = warnOnce(encodedAnswer)
+  const onUndecoded = warnOnce(undecodedAnswer)
   const onPiped = warnOnce(pipedRequest)
   const onUnread = warnOnce(unreadAnswer)
 
@@ -70,6 +71,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
           onDisconnect: options.onDisconnect,
           onGone: presence.leave,
           onEncoded,
+          onUndecoded,
           onUnread,
         })
       }

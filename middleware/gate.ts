@@ -10,8 +10,10 @@ export interface AnswerHead {
 }
 
 export interface GateOptions {
-  /** Called when the answer is seen only in an encoded form, so that only its very end can be held back; or not at all, where nothing decodes it. */
-  readonly onEncoded: (encoding: string, isDecoded: boolean) => void
+  /** Called when the answer is seen only in an encoded form, so that only its very end can be held back. */
+  readonly onEncoded: (encoding: string) => void
+  /** Called when nothing here decodes it: the answer is not seen at all. */
+  readonly onUndecoded: (encoding: string) => void
   /** Called when an answer with a good status cannot be stored as one: an error inside it, a shape that its format does not read, or too much. */
   readonly onUnread: (reason: string) => void
 }
@@ -52,8 +54,12 @@ export class Gate {
     this.#mayComment = plain && recorder.framing === 'sse'
     if (plain) return
     this.#decoder = decoderFor(encoding, (bytes) => recorder.write(bytes))
-    options.onEncoded(encoding, this.#decoder !== undefined)
-    if (!this.#decoder) this.#recorder = undefined
+    if (this.#decoder) {
+      options.onEncoded(encoding)
+    } else {
+      options.onUndecoded(encoding)
+      this.#recorder = undefined
+    }
   }
 
   /** The provider's last word was seen, or the last byte: `settle` before anything else passes. */

@@ -15,7 +15,7 @@ import { Presence } from './presence.js'
 import { sessionIdOf, sessionIdPlace, type SessionIdPlaces } from './session-id.js'
 import { tap } from './tap.js'
 import { resolveUser } from './user.js'
-import { encodedAnswer, pipedRequest, unreadAnswer, warnOnce } from './warning.js'
+import { encodedAnswer, pipedRequest, unreadAnswer, undecodedAnswer, warnOnce } from './warning.js'
 
 declare module 'koa' {
   interface DefaultState {
@@ -35,6 +35,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
   checkBegin(turnlog)
   const options = rememberOptions(given)
   const onEncoded = warnOnce(encodedAnswer)
+  const onUndecoded = warnOnce(undecodedAnswer)
   const onPiped = warnOnce(pipedRequest)
   const onUnread = warnOnce(unreadAnswer)
 
@@ -78,6 +79,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
       onDisconnect: options.onDisconnect,
       onGone: presence.leave,
       onEncoded,
+      onUndecoded,
       onUnread,
     })
   }

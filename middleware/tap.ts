@@ -29,7 +29,7 @@ export interface Tapped {
   letGo(): void
 }
 
-/** Joins a turn to a live response at `res.write` and `res.end`. */
+/** Joins a turn to a live response at `res.write`, `res.end` and `res.destroy`; with `finish` it also holds back the response's `close`. */
 export function tap(res: ServerResponse, turn: Turn, options: TapOptions): Tapped {
   const joined = new Tap(res, turn, options)
   res.write = joined.write as ServerResponse['write']

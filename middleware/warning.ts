@@ -10,11 +10,13 @@ export function warnOnce<Details extends unknown[]>(
   }
 }
 
-/** Their bytes pass, and only the very end waits for the commit; what cannot be decoded is not seen at all. */
-export const encodedAnswer = (encoding: string, isDecoded: boolean): string =>
-  isDecoded
-    ? `Answers reach Turnlog encoded (${encoding}), so a stream's terminal event cannot wait for its commit. Mount compression before Turnlog.`
-    : `Answers reach Turnlog encoded (${encoding}), which nothing here decodes, so they are not stored. Mount compression before Turnlog.`
+/** Their bytes pass, and only the very end waits for the commit. */
+export const encodedAnswer = (encoding: string): string =>
+  `Answers reach Turnlog encoded (${encoding}), so a stream's terminal event cannot wait for its commit. Mount compression before Turnlog.`
+
+/** Their bytes pass unseen. */
+export const undecodedAnswer = (encoding: string): string =>
+  `Answers reach Turnlog encoded (${encoding}), which nothing here decodes, so they are not stored. Mount compression before Turnlog.`
 
 /** Piping a request sends what is left of what it came with, never the history. */
 export const pipedRequest = (): string =>

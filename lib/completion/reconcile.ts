@@ -48,14 +48,14 @@ export function reconcileAsked(
   known: History | undefined,
   options: ReconcileOptions,
 ): Reconciled {
-  const history = known && adoptHistory(known, format).history
+  const own = (history: History): History => adoptHistory(history, format).history
   const whole = { messages: question.messages, known: 0, ...(regenerate && { replaces: 'last' as const }) }
-  if (regenerate && question.messages.length === 0) return history ? askAgain(history) : whole
+  if (regenerate && question.messages.length === 0) return known ? askAgain(own(known)) : whole
   if (regenerate) return { ...reconcile(question, noHistory, options), replaces: 'last' }
   if (!needsHistory(question, options)) return whole
   if (request.sessionId === 'new') return reconcile(question, noHistory, options)
   // Asked with nothing known, the store answers with the history.
-  return history ? reconcile(question, history, options) : whole
+  return known ? reconcile(question, own(known), options) : whole
 }
 
 /** Whether a request must be held against the stored history. */

@@ -3,7 +3,7 @@ import type { SessionKey } from '../model/session.js'
 import type { Database } from './database.js'
 import type { Purgeable, PurgeRequest } from './store.js'
 
-/** Deleted or expired so long ago. A deleted session's row does not change any more, so `updated_at` is when it was deleted. */
+/** Deleted or expired so long ago. Only a purge changes a deleted session's row, and it leaves `updated_at`: that is when it was deleted. */
 const isPurgeable = `((not is_active and updated_at <= clock_timestamp() - :seconds * interval '1 second')
     or expires_at <= clock_timestamp() - :seconds * interval '1 second')`
 

@@ -8,6 +8,8 @@ import type { Adopted } from './format.js'
  */
 export function adoptForChat(message: Message): Adopted | undefined {
   const { role } = message
+  // Neither is ever a field of Anthropic's: this was said in chat completions, whatever its blocks are called.
+  if (message['tool_calls'] !== undefined || message['tool_call_id'] !== undefined) return undefined
   const content = blocksOf(message.content)
   // Every answer of Anthropic's is stored with the stop sequence that it names.
   if (!content.some(isForeign) && message['stop_sequence'] === undefined) return undefined
@@ -27,7 +29,6 @@ const blocksOf = (content: unknown): JsonObject[] =>
 const paired = new Set(['tool_use', 'tool_result'])
 
 const lostTypes = new Set([
-  'thinking',
   'redacted_thinking',
   'document',
   'search_result',
@@ -36,10 +37,11 @@ const lostTypes = new Set([
   'container_upload',
 ])
 
-/** What Anthropic alone writes: whatever else other providers of this format put into a message is theirs. */
-const isForeign = ({ type, source, citations }: JsonObject): boolean =>
+/** What Anthropic alone writes: whatever else other providers of this format put into a message is theirs, as thinking that is a list. */
+const isForeign = ({ type, source, citations, thinking }: JsonObject): boolean =>
   paired.has(String(type)) ||
   lostTypes.has(String(type)) ||
+  (type === 'thinking' && typeof thinking === 'string') ||
   (type === 'image' && isObject(source)) ||
   (type === 'text' && citations !== undefined)
 

@@ -208,4 +208,17 @@ describe('a session that was begun in another format', () => {
       ['a', 'A', 'b', 'B'].map((said, at) => (at % 2 ? assistant : user)(said)).concat(user('next')),
     )
   })
+
+  it('is not what another provider of chat completions says in blocks that Anthropic has too', async () => {
+    const thinking = { type: 'thinking', thinking: [text('hm')] }
+    const answer = assistant([thinking, text('Looking.')], { tool_calls: [call('c1', '{}')] })
+    await tell(openaiChat, [
+      { question: 'Where?', answer },
+      { question: [told('c1', 'here')], answer: assistant([thinking, text('Here.')]) },
+    ])
+    const turn = await core.turnlog.begin({ userId: 'ann', sessionId: session, question: 'And now?' })
+    expect(turn.history).to.deep.include.members([answer, assistant([thinking, text('Here.')])])
+    expect(turn.receipt.repaired).to.equal(undefined)
+    await turn.discard()
+  })
 })
