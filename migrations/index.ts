@@ -98,8 +98,14 @@ async function alone<Result>(place: Place, work: () => Promise<Result>): Promise
   }
 }
 
-async function makeSchema(knex: Knex, { schema }: Place): Promise<void> {
+/**
+ * The ledger as Knex makes it, but with one lock whoever comes at once: of two migrators Knex would let each add a row, and
+ * could then never take the lock.
+ */
+async function makeLedger(knex: Knex, place: Place): Promise<void> {
+  const { schema } = place
   if (schema !== undefined) await knex.raw('create schema if not exists ??', [schema])
+  await runAll(knex, ledgerSql(namesAt(place)))
 }
 
 function indexOfStep(name: string): number {
@@ -138,7 +144,7 @@ export function migrate(knex: Knex, options: Place & { readonly to?: string } = 
   const { to, ...place } = options
   namesAt(place)
   return alone(place, async () => {
-    await makeSchema(knex, place)
+    await makeLedger(knex, place)
     if (to !== undefined) return moveTo(knex, place, to)
     const [, names] = (await knex.migrate.latest(configOf(place))) as [number, string[]]
     return names
@@ -169,7 +175,7 @@ const ledgerSql = (names: Names): string[] => {
   return [
     `create table if not exists ${ledger} (id serial primary key, name varchar(255), batch integer, migration_time timestamptz)`,
     `create table if not exists ${lock} (index serial primary key, is_locked integer)`,
-    `insert into ${lock} (is_locked) select 0 where not exists (select 1 from ${lock})`,
+    `insert into ${lock} (index, is_locked) select 1, 0 where not exists (select 1 from ${lock}) on conflict do nothing`,
   ]
 }
 

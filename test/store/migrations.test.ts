@@ -103,13 +103,21 @@ describe('migrations', function () {
     expect(ours(await shapeNow()).map(({ name }) => name)).to.deep.equal(['chat_sessions.mine'])
   })
 
-  it('run once when four migrators come at once', async () => {
+  it('run once when four migrators come at once, and leave one lock', async () => {
     const hosts = Array.from({ length: 4 }, () =>
       knex({ client: 'pg', connection: database.url, log: silent }),
     )
-    const names = await Promise.all(hosts.map((each) => migrate(each, { schema: 'chats' })))
-    expect(names.flat()).to.deep.equal([tables, functions])
-    await Promise.all(hosts.map((each) => each.destroy()))
+    try {
+      for (const prefix of ['a_', 'b_', 'c_', 'd_']) {
+        const names = await Promise.all(hosts.map((each) => migrate(each, { schema: 'chats', prefix })))
+        expect(names.flat()).to.deep.equal([tables, functions])
+        expect(await host(`${prefix}migrations_lock`).withSchema('chats').select('is_locked')).to.deep.equal([
+          { is_locked: 0 },
+        ])
+      }
+    } finally {
+      await Promise.all(hosts.map((each) => each.destroy()))
+    }
   })
 
   it('run inside a host’s own Knex, beside its own migrations', async () => {
