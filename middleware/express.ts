@@ -39,16 +39,12 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
   const onUnread = warnOnce(unreadAnswer)
 
   return async function remember(req: Request, res: Response, next: NextFunction): Promise<void> {
-    const presence = new Presence()
+    const presence = new Presence(options.onDisconnect)
     try {
       if (options.skip?.(req)) return next()
       const body = parsedJson(req.body)
-      const begin: Turnlog['begin'] = (request) =>
-        options.onDisconnect === 'abort'
-          ? presence.during(res, () => turnlog.begin(request))
-          : turnlog.begin(request)
       const prepared = await prepareCompletion(
-        begin,
+        (request) => presence.during(res, () => turnlog.begin(request)),
         {
           body,
           headers: req.headers,

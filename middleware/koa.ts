@@ -41,16 +41,12 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
 
   return async function remember(ctx: Context, next: Next): Promise<void> {
     if (options.skip?.(ctx)) return next()
-    const presence = new Presence()
+    const presence = new Presence(options.onDisconnect)
     let prepared: Prepared
     try {
       const body = parsedJson(parsedBody(ctx))
-      const begin: Turnlog['begin'] = (request) =>
-        options.onDisconnect === 'abort'
-          ? presence.during(ctx.res, () => turnlog.begin(request))
-          : turnlog.begin(request)
       prepared = await prepareCompletion(
-        begin,
+        (request) => presence.during(ctx.res, () => turnlog.begin(request)),
         {
           body,
           headers: ctx.headers,

@@ -4,14 +4,17 @@ import type { ServerResponse } from 'node:http'
 export class Presence {
   readonly #gone = new AbortController()
 
+  constructor(private readonly onDisconnect: 'abort' | 'finish') {}
+
   get signal(): AbortSignal {
     return this.#gone.signal
   }
 
   readonly leave = (): void => this.#gone.abort(new Error('The client is gone.'))
 
-  /** What `work` comes to. Meanwhile a client that goes away is noticed; afterwards somebody else looks after it. */
+  /** What `work` comes to. With `abort` a client that goes away meanwhile is noticed; afterwards the tap looks after it. */
   async during<T>(res: ServerResponse, work: () => Promise<T>): Promise<T> {
+    if (this.onDisconnect === 'finish') return work()
     if (res.closed) this.leave()
     res.once('close', this.leave)
     try {

@@ -12,14 +12,9 @@ export interface AdoptedHistory {
 export function adoptHistory(history: History, { adopt }: Pick<Format, 'adopt'>): AdoptedHistory {
   const adopted = new Map<Message, readonly string[]>()
   const own = (messages: readonly HistoryMessage[]): readonly HistoryMessage[] =>
-    messages.some(({ message }) => adopt(message))
-      ? messages.flatMap((held) => adoptOne(held, adopt, adopted))
-      : messages
+    messages.flatMap((held) => adoptOne(held, adopt, adopted))
   const system = own(history.system)
-  const turns = history.turns.map((turn) => {
-    const messages = own(turn.messages)
-    return messages === turn.messages ? turn : { ...turn, messages }
-  })
+  const turns = history.turns.map((turn) => ({ ...turn, messages: own(turn.messages) }))
   return { history: adopted.size === 0 ? history : { ...history, system, turns }, adopted }
 }
 
@@ -28,13 +23,13 @@ function adoptOne(
   adopt: Format['adopt'],
   adopted: Map<Message, readonly string[]>,
 ): HistoryMessage[] {
-  const { messages, lost } = adopt(held.message) ?? { messages: [], lost: [] }
-  if (messages.length === 0) return [held]
-  for (const message of messages) adopted.set(message, lost)
+  const put = adopt(held.message)
+  if (!put) return [held]
+  for (const message of put.messages) adopted.set(message, put.lost)
   // The count of one is not that of its parts: they are estimated.
   const { tokens, ...uncounted } = held
-  const counted = messages.length === 1 && tokens !== undefined ? held : uncounted
-  return messages.map((message) => Object.assign({}, counted, { message }))
+  const counted = put.messages.length === 1 && tokens !== undefined ? held : uncounted
+  return put.messages.map((message) => Object.assign({}, counted, { message }))
 }
 
 /** What was done to the messages that are sent, for the receipt. */

@@ -48,14 +48,12 @@ export class Previewing {
   async preview(request: ContextRequest): Promise<Preview> {
     const asked = readAsked(request, this.options)
     const { question, format } = asked
-    const read = await this.store.readHistory({ ...sessionOf(asked), limit: request.maxHistoryMessages })
+    const asking = { ...sessionOf(asked), limit: request.maxHistoryMessages }
+    const read = await this.store.readHistory(asking)
     if (!read) throw new SessionNotFound()
     const reconciled = reconcileAsked(asked, read.history, this.options.reconcile)
     const joins = answersOf(format, reconciled.messages)
-    const joined =
-      joins.length === 0
-        ? read
-        : await this.store.readHistory({ ...sessionOf(asked), limit: request.maxHistoryMessages, joins })
+    const joined = joins.length === 0 ? read : await this.store.readHistory({ ...asking, joins })
     if (!joined) throw new SessionNotFound()
     if (joins.length > 0 && joined.exchange === undefined) throw refusal({ status: 'orphaned' })
     const { settings } = joined

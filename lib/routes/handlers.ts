@@ -2,7 +2,7 @@ import type { Preview } from '../completion/preview.js'
 import type { ContextRequest } from '../completion/request.js'
 import { InvalidRequest, SessionNotFound, TurnlogError } from '../model/errors.js'
 import { isObject } from '../model/json.js'
-import { mustBe } from '../model/rule.js'
+import { mustBe, unknownField } from '../model/rule.js'
 import { highestTurn } from '../model/turn.js'
 import type { Messages } from '../sessions/messages.js'
 import type { Sessions } from '../sessions/sessions.js'
@@ -94,9 +94,7 @@ export const createStatsHandlers = ({ sessions }: Pick<RouteParts, 'sessions'>):
   GET: async ({ userId, query }) => {
     const [unknown] = Object.keys(readQuery(query))
     if (unknown !== undefined)
-      throw new InvalidRequest(`${unknown.slice(0, 64)} is not a known parameter: this route takes none.`, {
-        param: unknown.slice(0, 64),
-      })
+      throw new InvalidRequest(unknownField(unknown, [], 'parameter'), { param: unknown.slice(0, 64) })
     return jsonResponse(200, { object: 'stats', ...(await sessions.stats({ userId })) })
   },
 })

@@ -1,5 +1,5 @@
 import { MethodNotAllowed } from '../model/errors.js'
-import type { Methods } from './call.js'
+import type { Methods, RouteCall } from './call.js'
 import { createHandlers, createStatsHandlers, type RouteParts } from './handlers.js'
 import type { RouteResponse } from './problem.js'
 import { matchPath } from './table.js'
@@ -25,29 +25,30 @@ export interface Routes {
 /** The REST routes of sessions, free of any framework. */
 export function createRoutes(parts: RouteParts): Routes {
   const handlers = createHandlers(parts)
-  return {
-    async handle({ method, path, query, userId, body }) {
-      if (method === 'OPTIONS') return undefined
-      const match = matchPath(path)
-      if (match === undefined) return undefined
-      const user = await userId()
-      const handler = handlerFor(handlers[match.name], method)
-      return await handler({ userId: user, params: match.params, query, body })
-    },
-  }
+  return routesBy((path) => {
+    const match = matchPath(path)
+    return match && { methods: handlers[match.name], params: match.params }
+  })
 }
 
 /** The one route beside them: how much of a user's there is. Whatever path leads to it, the mount says where it is. */
 export function createStatsRoute(parts: Pick<RouteParts, 'sessions'>): Routes {
-  const methods = createStatsHandlers(parts)
-  return {
-    async handle({ method, query, userId, body }) {
-      if (method === 'OPTIONS') return undefined
-      const user = await userId()
-      return await handlerFor(methods, method)({ userId: user, params: new Map(), query, body })
-    },
-  }
+  const found = { methods: createStatsHandlers(parts), params: new Map<string, string>() }
+  return routesBy(() => found)
 }
+
+interface Found extends Pick<RouteCall, 'params'> {
+  readonly methods: Methods
+}
+
+const routesBy = (find: (path: string) => Found | undefined): Routes => ({
+  async handle({ method, path, query, userId, body }) {
+    const found = method === 'OPTIONS' ? undefined : find(path)
+    if (found === undefined) return undefined
+    const user = await userId()
+    return await handlerFor(found.methods, method)({ userId: user, params: found.params, query, body })
+  },
+})
 
 /** HEAD is GET; that its body stays unsent is the server's business. */
 function handlerFor(methods: Methods, method: string) {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 
 import type { Cache } from '../cache/cache.js'
 import type { SessionKey } from '../model/session.js'
-import type { Store } from '../store/store.js'
+import type { PurgeStep, Store } from '../store/store.js'
 
 /** What a sweep did. */
 export interface Swept {
@@ -96,9 +96,9 @@ export class Sweeper {
       for (const session of sessions) {
         if (!(await renew())) return purged
         await this.#forget(session)
-        let step = await this.store.purgeSession(session, retentionSeconds)
+        let step: PurgeStep
+        do step = await this.store.purgeSession(session, retentionSeconds)
         while (step === 'more' && (await renew()))
-          step = await this.store.purgeSession(session, retentionSeconds)
         if (step === 'purged') purged++
       }
       after = next

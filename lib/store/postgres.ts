@@ -40,6 +40,7 @@ import type {
   CompleteResult,
   Purgeable,
   PurgeRequest,
+  PurgeStep,
   SessionSettings,
   Store,
   SummaryClaim,
@@ -446,7 +447,7 @@ export class PostgresStore implements Store {
     return this.purge.list(request)
   }
 
-  async purgeSession(session: SessionKey, retentionSeconds: number): Promise<'purged' | 'more' | 'kept'> {
+  async purgeSession(session: SessionKey, retentionSeconds: number): Promise<PurgeStep> {
     checkSession(session)
     return await this.purge.purge(session, retentionSeconds)
   }

@@ -1,7 +1,7 @@
 import type { Names } from '../../migrations/names.js'
 import type { SessionKey } from '../model/session.js'
 import type { Database } from './database.js'
-import type { Purgeable, PurgeRequest } from './store.js'
+import type { Purgeable, PurgeRequest, PurgeStep } from './store.js'
 
 /** Deleted or expired so long ago. Only a purge changes a deleted session's row, and it leaves `updated_at`: that is when it was deleted. */
 const isPurgeable = `((not is_active and updated_at <= clock_timestamp() - :seconds * interval '1 second')
@@ -88,7 +88,7 @@ export class Purge {
   }
 
   /** One batch, each statement a commit of its own: repeated until it is `purged`. Whatever breaks in between is taken up again. */
-  async purge(session: SessionKey, retentionSeconds: number): Promise<'purged' | 'more' | 'kept'> {
+  async purge(session: SessionKey, retentionSeconds: number): Promise<PurgeStep> {
     const { userId, sessionId } = session
     const given = { userId, sessionId, seconds: retentionSeconds, batch: this.batch }
     const run = async (statement: string): Promise<number | null> =>

@@ -142,6 +142,9 @@ export interface SummaryClaim {
  * The durable store. Rejections are faults of the store alone (`HistoryUnavailable` once its deadlines and
  * retries are used up); everything that is normal is a result. Unknown, foreign, deleted and expired sessions look the same.
  */
+/** How far the purge of a session has come. */
+export type PurgeStep = 'purged' | 'more' | 'kept'
+
 export interface Store {
   /** Resolves when the store answers; the embedded database migrates itself here. Repeated calls are cheap. */
   ready(): Promise<void>
@@ -233,7 +236,7 @@ export interface Store {
    * Delete the next rows of such a session, from the first call on beyond any restore: `more` until it is `purged`, when its id
    * may be used again. `kept` when it is none (any more).
    */
-  purgeSession(session: SessionKey, retentionSeconds: number): Promise<'purged' | 'more' | 'kept'>
+  purgeSession(session: SessionKey, retentionSeconds: number): Promise<PurgeStep>
 
   /** End the connections that are the store's own; those of the host stay open. */
   close(): Promise<void>
