@@ -89,6 +89,33 @@ begin
   )::text;
 end $$`
 
+interface StoredPlace {
+  readonly exchange: string
+  readonly turn: string
+  /** Of the message at v_at, from 0. */
+  readonly part: string
+  readonly pinned: string
+}
+
+/**
+ * Store messages and weigh them. One by one: most turns bring one question and one answer, and for one row a plain
+ * insert takes half the time of one that takes a list apart and sums up what it returns.
+ */
+const storeMessages = (
+  names: Names,
+  messages: string,
+  { exchange, turn, part, pinned }: StoredPlace,
+): string => `
+    for v_at in 0 .. jsonb_array_length(${messages}) - 1 loop
+      insert into ${names.messages} (user_id, session_id, exchange, turn, part, role, content, message, tokens, pinned, created_at)
+      values (p_user, p_session, ${exchange}, ${turn}, ${part}, ${messages}->v_at->>'role', ${messages}->v_at->>'content',
+        ${messages}->v_at->>'message', (${messages}->v_at->>'tokens')::integer, ${pinned}, v_now)
+      returning coalesce(tokens, 0), octet_length(content) + coalesce(octet_length(message), 0) into v_tokens, v_bytes;
+      v_added := v_added + 1;
+      v_added_tokens := v_added_tokens + v_tokens;
+      v_added_bytes := v_added_bytes + v_bytes;
+    end loop;`
+
 const beginTurn = (names: Names): string => `
 -- Begin a turn: lock the session, know the key, number the turn, store the question, read the history.
 -- Locks the session's row until the commit and decides everything under it. p_call is the call as JSON; its messages
@@ -129,6 +156,8 @@ declare
   v_out_turn integer;
   v_rest boolean := false;
   v_forget integer;
+  v_tokens integer;
+  v_bytes integer;
   v_added integer := 0;
   v_added_tokens bigint := 0;
   v_added_bytes bigint := 0;
@@ -321,13 +350,7 @@ ${lockSession(names)}
     values (p_user, p_session, r_turn, r_exchange, v_key, v_nonce, 'open', r_replaces, v_rest, p_call->>'hash', p_call->>'format',
       p_call->>'model', r_parts, s.system_exchange, s.system_turn, v_now,
       v_now + (p_call->>'lease')::double precision * interval '1 millisecond');
-    with added as (
-      insert into ${names.messages} (user_id, session_id, exchange, turn, part, role, content, message, tokens, pinned, created_at)
-      select p_user, p_session, r_exchange, r_turn, o - 1, e->>'role', e->>'content', e->>'message',
-        (e->>'tokens')::integer, o <= v_pins, v_now
-      from jsonb_array_elements(v_messages) with ordinality as x(e, o)
-      returning tokens, content, message
-    ) select ${weight} into v_added, v_added_tokens, v_added_bytes from added;
+${storeMessages(names, 'v_messages', { exchange: 'r_exchange', turn: 'r_turn', part: 'v_at', pinned: 'v_at < v_pins' })}
 
     if v_pins > 0 then
       s.revision := gen_random_uuid();
@@ -392,6 +415,8 @@ declare
   v_turn integer := (p_call->>'turn')::integer;
   v_ending text := p_call->>'ending';
   v_answer jsonb := coalesce(p_call->'answer', '[]');
+  v_tokens integer;
+  v_bytes integer;
   v_added integer := 0;
   v_added_tokens bigint := 0;
   v_added_bytes bigint := 0;
@@ -452,15 +477,7 @@ ${lockSession(names)}
       v_moves := true;
     end if;
   else
-    if jsonb_array_length(v_answer) > 0 then
-      with added as (
-        insert into ${names.messages} (user_id, session_id, exchange, turn, part, role, content, message, tokens, created_at)
-        select p_user, p_session, t.exchange, v_turn, t.parts + o - 1, e->>'role', e->>'content', e->>'message',
-          (e->>'tokens')::integer, v_now
-        from jsonb_array_elements(v_answer) with ordinality as x(e, o)
-        returning tokens, content, message
-      ) select ${weight} into v_added, v_added_tokens, v_added_bytes from added;
-    end if;
+${storeMessages(names, 'v_answer', { exchange: 't.exchange', turn: 'v_turn', part: 't.parts + v_at', pinned: 'false' })}
     update ${names.turns} set
       status = v_ending,
       kept = v_keeps,
