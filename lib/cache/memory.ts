@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
-import type { History } from '../model/history.js'
-import { copyJson } from '../model/copy.js'
+import type { History, HistoryTurn } from '../model/history.js'
 import type { SessionKey } from '../model/session.js'
 import type { Cache, CacheHit } from './cache.js'
 
@@ -14,10 +13,7 @@ export interface MemoryCacheOptions {
   readonly windowTtlSeconds?: number
 }
 
-/**
- * The hot windows of this process. It keeps and gives copies: what a host does to its messages reaches no other
- * prompt. Copying shares the strings and takes a fifth of the time of parsing them.
- */
+/** The hot windows of this process, as they were written. */
 export class MemoryCache implements Cache {
   #entries: LRUCache<string, History>
 
@@ -27,7 +23,7 @@ export class MemoryCache implements Cache {
       maxSize: maxBytes,
       maxEntrySize: Math.min(maxBytes, maxEntryBytes),
       ttl: windowTtlSeconds * 1000,
-      sizeCalculation: bytesOf,
+      sizeCalculation: bytesOfHistory,
     })
   }
 
@@ -35,14 +31,12 @@ export class MemoryCache implements Cache {
 
   async read(session: SessionKey): Promise<CacheHit | undefined> {
     const kept = this.#entries.get(nameOf(session))
-    return kept && { history: copyJson(kept), layer: 'memory' }
+    return kept && { history: kept, layer: 'memory' }
   }
 
   write(session: SessionKey, history: History): void {
-    const kept = copyOf(history)
-    if (!kept) return this.drop(session)
     // lru-cache deletes what was there when the new entry is over its cap.
-    this.#entries.set(nameOf(session), kept)
+    this.#entries.set(nameOf(session), history)
   }
 
   stale(): void {}
@@ -58,14 +52,19 @@ export class MemoryCache implements Cache {
 
 const nameOf = ({ userId, sessionId }: SessionKey): string => `${userId.length}:${userId}${sessionId}`
 
-/** Nothing where it cannot be JSON: too deep, or with a bigint in it. */
-function copyOf({ revision, system, turns, from, reach }: History): History | undefined {
-  try {
-    return copyJson({ revision, system, turns, from, reach })
-  } catch {
-    return undefined
-  }
+/** A history is followed by one with the same turns and another: each is measured once. */
+const bytesOfTurns = new WeakMap<HistoryTurn, number>()
+
+function bytesOfTurn(turn: HistoryTurn): number {
+  const known = bytesOfTurns.get(turn)
+  if (known !== undefined) return known
+  const bytes = bytesOf(turn)
+  bytesOfTurns.set(turn, bytes)
+  return bytes
 }
+
+const bytesOfHistory = ({ turns, ...rest }: History): number =>
+  turns.reduce((sum, turn) => sum + 8 + bytesOfTurn(turn), bytesOf(rest))
 
 /** An upper estimate of what a value takes in V8's heap: two bytes a character, and room for headers and fields. */
 function bytesOf(value: unknown): number {

@@ -11,11 +11,14 @@ export interface AdoptedHistory {
 /** A session may have been begun in another format: the history as this one says it. Stored rows and cache entries stay as they are. */
 export function adoptHistory(history: History, { adopt }: Pick<Format, 'adopt'>): AdoptedHistory {
   const adopted = new Map<Message, readonly string[]>()
+  const isForeign = ({ message }: HistoryMessage): boolean => adopt(message) !== undefined
+  if (!history.system.some(isForeign) && !history.turns.some(({ messages }) => messages.some(isForeign)))
+    return { history, adopted }
   const own = (messages: readonly HistoryMessage[]): readonly HistoryMessage[] =>
     messages.flatMap((held) => adoptOne(held, adopt, adopted))
   const system = own(history.system)
   const turns = history.turns.map((turn) => ({ ...turn, messages: own(turn.messages) }))
-  return { history: adopted.size === 0 ? history : { ...history, system, turns }, adopted }
+  return { history: { ...history, system, turns }, adopted }
 }
 
 function adoptOne(

@@ -10,7 +10,8 @@ export interface HistoryTurn {
 }
 
 /**
- * The newest part of a session's visible history, true at one revision. Open, failed, superseded, cleared
+ * The newest part of a session's visible history, true at one revision. Nobody ever changes one, nor a message in it: caches
+ * and prompts share them, and hosts get copies. Open, failed, superseded, cleared
  * and deleted turns are not in it. This is what a cache keeps and what a window is cut from.
  */
 export interface History {

@@ -23,14 +23,8 @@ export function canonicalJson(value: unknown): string {
   return `{${fields.map((name) => `${JSON.stringify(name)}:${canonicalJson(value[name])}`).join(',')}}`
 }
 
-/** Whether arrays and objects are nested at most `deepest` levels. Safe on input that would overflow a recursion. */
+/** Whether arrays and objects are nested at most `deepest` levels. Goes no deeper itself. */
 export function isShallow(value: unknown, deepest: number): boolean {
-  let level: unknown[] = [value]
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > deepest) return false
-    level = level
-      .flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []))
-      .filter((item) => typeof item === 'object' && item !== null)
-  }
-  return true
+  if (typeof value !== 'object' || value === null) return true
+  return deepest >= 0 && Object.values(value).every((item) => isShallow(item, deepest - 1))
 }

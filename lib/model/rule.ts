@@ -38,9 +38,7 @@ export const nullable = (rule: Rule): Rule => ({
 })
 
 /** NUL and lone surrogates: Postgres keeps neither in text. */
-const unstorable = /[\0\p{Surrogate}]/u
-
-export const hasUnstorable = (value: string): boolean => unstorable.test(value)
+export const hasUnstorable = (value: string): boolean => value.includes('\0') || !value.isWellFormed()
 
 export function isStorableText(value: string, longest: number): boolean {
   // UTF-16 counts at most two units a character, so most long texts need no count.

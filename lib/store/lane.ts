@@ -25,6 +25,8 @@ export interface LaneOptions {
 }
 
 const mostCallsInBatch = 64
+/** With more than this unanswered, a batch leaves half of it to the next: this process works on one half while Postgres works on the other. */
+const callsWorthHalving = 32
 const mostCharactersInBatch = 4 * 1024 * 1024
 /** Statements at once when every call is its own. */
 const singleFlights = 8
@@ -71,12 +73,16 @@ export class Lane {
     const most = this.options.single ? singleFlights : 1
     while (this.flights < most && this.arrived.length > 0) {
       this.flights++
-      const batch = take(this.arrived, this.options.single ? 1 : mostCallsInBatch)
+      const batch = take(this.arrived, this.options.single ? 1 : this.share())
       void this.fly(batch, this.options.single).finally(() => {
         this.flights--
         this.leave()
       })
     }
+  }
+
+  private share(): number {
+    return Math.min(Math.ceil(Math.max(this.unanswered, callsWorthHalving) / 2), mostCallsInBatch)
   }
 
   /** Never rejects: every entry gets its own answer. */

@@ -7,23 +7,23 @@ import type { Prompt, Repaired } from './format.js'
  */
 export function repairChat({ system, messages }: Prompt, model: string | undefined): Repaired {
   const repaired: string[] = []
-  const isOwn = model !== undefined && ownModel.test(model)
+  const mends = model !== undefined && ownModel.test(model) ? mendsOfOwn : mendsOfAll
   const pinned = system.length > 1 ? joined(system) : undefined
   if (pinned) repaired.push(`joined ${system.length} system messages into one`)
-  const mended = messages.map((message) => mendedBy([withContent, withoutNoCalls], message, repaired))
-  const sent = isOwn ? mended.map((message) => mendedBy([withOwnFields], message, repaired)) : mended
-  return { system: pinned ?? system, messages: sent, repaired }
+  const mended = messages.map((message) => mendedBy(mends, message, repaired))
+  return { system: pinned ?? system, messages: mended, repaired }
 }
 
 /** A mended message and what was done, or nothing where nothing is to be done. */
 type Mend = (message: Message) => readonly [Message, string] | undefined
 
-function mendedBy(mends: readonly Mend[], message: Message, repaired: string[]): Message {
-  let mended = message
+function mendedBy(mends: readonly Mend[], given: Message, repaired: string[]): Message {
+  let mended = given
   for (const mend of mends) {
-    const [better, what] = mend(mended) ?? []
-    if (!better || !what) continue
-    mended = better
+    const better = mend(mended)
+    if (!better) continue
+    const [message, what] = better
+    mended = message
     if (!repaired.includes(what)) repaired.push(what)
   }
   return mended
@@ -42,10 +42,9 @@ const saysOtherwise = ({ tool_calls: calls, function_call: call, refusal, audio 
   [call, refusal, audio].some((said) => said !== undefined && said !== null)
 
 const withoutNoCalls: Mend = (message) => {
-  const { tool_calls: calls, ...rest } = message
-  return Array.isArray(calls) && calls.length === 0
-    ? [rest, 'left out an empty list of tool calls']
-    : undefined
+  if (!Array.isArray(message['tool_calls']) || message['tool_calls'].length > 0) return undefined
+  const { tool_calls: _calls, ...rest } = message
+  return [rest, 'left out an empty list of tool calls']
 }
 
 // A provider's prefix means that somebody else serves the model, who may want the fields back.
@@ -69,6 +68,9 @@ const withOwnFields: Mend = (message) => {
   const own = Object.entries(message).filter(([field]) => ownFields.has(field))
   return [{ role: message.role, ...Object.fromEntries(own) }, `left out ${foreign.join(', ')}`]
 }
+
+const mendsOfAll = [withContent, withoutNoCalls]
+const mendsOfOwn = [...mendsOfAll, withOwnFields]
 
 /** One message with the text of all; nothing where one of them holds more than text. */
 function joined(system: readonly Message[]): readonly Message[] | undefined {

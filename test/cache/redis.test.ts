@@ -15,7 +15,7 @@ import { Misconfigured } from '../../lib/model/errors.js'
 import { startRedis, startRedisCluster, type RedisCluster } from '../services/redis.js'
 import { keepsTheContract, type CacheUnderTest } from './contract.js'
 import { neverBelievesWhatIsPlanted } from './planted.js'
-import { aHistory, aSession } from './samples.js'
+import { aHistory, aSession, aTurn } from './samples.js'
 import { until } from './until.js'
 
 interface HostClient extends RedisClient {
@@ -128,6 +128,18 @@ for (const { name, load, Redis } of versions) {
       expect(client.eventNames().map((event) => [event, client.listenerCount(event)])).to.deep.equal(
         listeners,
       )
+      client.disconnect()
+    })
+
+    it('drops the entry when the history cannot be JSON', async () => {
+      const client = new Redis(sharedUrl())
+      const cache = cacheOf(client)
+      await cache.ready()
+      const session = aSession()
+      cache.write(session, aHistory())
+      const turn = aTurn(1, { messages: [{ message: { role: 'user', content: 1n } }] })
+      cache.write(session, aHistory({ turns: [turn] }))
+      expect(await cache.read(session)).to.equal(undefined)
       client.disconnect()
     })
 

@@ -212,15 +212,23 @@ describe('a turn without a framework', () => {
 
   it('is not changed by what the host does to its messages', async () => {
     const sessionId = await newSession()
-    const question = { role: 'user', content: [{ type: 'text', text: 'mine' }] }
+    const said = (role: string) => ({ role, content: [{ type: 'text', text: role }] })
+    const [question, answer] = [said('user'), said('assistant')]
     const turn = await turnlog.begin({ userId: 'ann', sessionId, question })
     question.content[0]!.text = 'changed by the caller'
-    ;(turn.messages[0]!.content as { text: string }[])[0]!.text = 'changed by the handler'
-    await turn.complete('ok')
-    const next = await turnlog.begin({ userId: 'ann', sessionId, question: 'next' })
-    expect(next.receipt.source).to.equal('memory')
-    expect(next.history[0]).to.deep.equal({ role: 'user', content: [{ type: 'text', text: 'mine' }] })
-    await next.discard()
+    spoil(turn.messages)
+    await turn.complete(answer)
+    answer.content[0]!.text = 'changed by the caller'
+    for (const round of ['first', 'second']) {
+      const body = { messages: [{ role: 'user', content: round }] }
+      const next = await turnlog.begin({ userId: 'ann', sessionId, body })
+      expect(next.receipt.source).to.equal('memory')
+      expect(next.history, round).to.deep.equal([said('user'), said('assistant')])
+      spoil(next.history)
+      spoil(next.messages)
+      spoil(next.body!['messages'] as Message[])
+      await next.discard()
+    }
   })
 
   it('needs nothing but a body to make the body that is sent', async () => {
@@ -242,3 +250,13 @@ describe('a turn without a framework', () => {
     expect(await turn.settle(recorder.end())).to.equal('stored')
   })
 })
+
+/** What a host may do to what it was given. */
+function spoil(messages: readonly Message[]): void {
+  for (const message of messages) {
+    const { content } = message
+    if (Array.isArray(content)) Object.assign(content[0] as object, { text: 'spoilt' })
+    Object.assign(message, { role: 'spoilt', extra: true })
+  }
+  Object.assign(messages, { length: 0 })
+}

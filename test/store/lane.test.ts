@@ -74,15 +74,25 @@ describe('store: lane', () => {
     expect(database.batches[1]).to.deep.equal(['3', '2', '4', '1'])
   })
 
-  it('takes 64 calls into a batch, and no more than four megabytes', async () => {
+  const batchesOf = async (names: readonly string[]): Promise<number[]> => {
     const database = new Answering()
     const lane = laneOver(database, 1000)
-    const big = 'x'.repeat(3 * 1024 * 1024)
-    const calls = [call(lane, 'first'), ...Array.from({ length: 65 }, (_, n) => call(lane, `${n}`))]
-    calls.push(call(lane, big), call(lane, big))
+    const calls = names.map((name) => call(lane, name))
     database.letGo()
     await Promise.all(calls)
-    expect(database.batches.map((batch) => batch.length)).to.deep.equal([1, 64, 2, 1])
+    return database.batches.map((batch) => batch.length)
+  }
+  const names = (count: number): string[] => Array.from({ length: count }, (_, n) => `${n}`)
+
+  it('takes 16 calls into a batch, more only when many wait: half of them', async () => {
+    expect(await batchesOf(names(33))).to.deep.equal([1, 16, 16])
+    expect(await batchesOf(names(49))).to.deep.equal([1, 24, 16, 8])
+  })
+
+  it('takes no more than 64 calls into a batch, and no more than four megabytes', async () => {
+    expect((await batchesOf(names(401))).slice(0, 4)).to.deep.equal([1, 64, 64, 64])
+    const big = 'x'.repeat(3 * 1024 * 1024)
+    expect(await batchesOf(['first', ...names(3), big, big])).to.deep.equal([1, 4, 1])
   })
 
   it('refuses the call that is one too many, and takes one again later', async () => {
