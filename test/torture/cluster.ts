@@ -14,8 +14,11 @@ import { startProvider } from './provider.js'
 import { now, type SessionState } from './record.js'
 import { readStates } from './state.js'
 
-/** What nothing but a power cut may take away. */
-const durable = { fsync: 'on', full_page_writes: 'on', max_connections: '200' }
+/**
+ * What nothing but a power cut may take away; and enough of the log kept for a replica that was cut off while the
+ * primary was killed and restarted, which would else never follow again.
+ */
+const durable = { fsync: 'on', full_page_writes: 'on', max_connections: '200', wal_keep_size: '2GB' }
 
 /** A server process, its way to the database, and whether it is there. */
 interface Seat {
@@ -111,12 +114,13 @@ export class Cluster {
   async failOver(): Promise<void> {
     if (!this.standby) throw new Error('This cluster has no replica.')
     const { replica, proxy } = this.standby
+    await expectToFollow(this.primary, replica)
     proxy.swallow(true)
     await sleep(500)
     const cutAt = now()
     await die(this.primary)
     for (const { proxy } of this.seats) proxy.refuse(true)
-    await run(replica.url, 'select pg_promote()')
+    await ask(replica.url, 'select pg_promote()')
     const promoted = await readStates(replica.url)
     const switchedAt = now()
     for (const { proxy } of this.seats) {
@@ -199,9 +203,24 @@ async function comeBack(service: Service): Promise<void> {
   }
 }
 
-async function run(url: string, sql: string): Promise<void> {
+/** Of a replica that stopped long ago nothing would be learned: the turns since then could not be held against it. */
+async function expectToFollow(primary: Service, replica: Service): Promise<void> {
+  const place = await ask(primary.url, 'select pg_current_wal_lsn()')
+  for (let tries = 0; tries < 100; tries++) {
+    if (await ask(replica.url, `select pg_last_wal_replay_lsn() >= '${String(place)}'::pg_lsn`)) return
+    await sleep(100)
+  }
+  throw new Error('The replica has stopped following the primary.')
+}
+
+/** The one value that a statement gives. */
+async function ask(url: string, sql: string): Promise<unknown> {
   const client = new Client({ connectionString: url })
   await client.connect()
-  await client.query(sql)
-  await client.end()
+  try {
+    const { rows } = await client.query<unknown[]>({ text: sql, rowMode: 'array' })
+    return rows[0]?.[0]
+  } finally {
+    await client.end()
+  }
 }

@@ -17,7 +17,7 @@ import { runStreams, type StreamsReport } from './streams.js'
 const [operations = '1000000', hours = '12', crashRounds = '20'] = process.argv.slice(2)
 const wanted = { operations: Number(operations), faultRounds: 50, crashRounds: Number(crashRounds) }
 const endAt = Date.now() + Number(hours) * 3_600_000
-const turnsOfCampaign = Math.min(25_000, Math.ceil(wanted.operations / 3))
+const turnsOfCampaign = Math.min(60_000, Math.ceil(wanted.operations / 3))
 /** More than a stopped server can hold up for its 5 seconds. */
 const clientsOfCampaign = 144
 const roundsOfCrashes = 4
@@ -113,7 +113,7 @@ function campaign(): Promise<void> {
     name,
     turns: turnsOfCampaign,
     clients: clientsOfCampaign,
-    rounds: 2,
+    rounds: 1,
     onEvent,
     onFaulty: keepRecord,
   }
