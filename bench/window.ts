@@ -259,7 +259,7 @@ function printPolicy(policy: Policy, history: History): void {
 }
 
 printWindows()
-const thread = new ThreadTokenizer(join(import.meta.dirname, '../dist/esm/lib/window/thread-program.js'))
+const thread = new ThreadTokenizer(join(import.meta.dirname, '../dist/lib/window/thread-program.js'))
 await printCounts('a thread of its own', thread)
 await printCounts("the host's thread", new LocalTokenizer())
 await printPolicies(thread)

@@ -13,7 +13,7 @@ const starts = {
   'import of turnlog': `await import('turnlog')`,
   'import and createTurnlog': `(await import('turnlog')).createTurnlog({ database: 'postgres://127.0.0.1:1/none' })`,
   'import of knex': `await import('knex')`,
-  'loading an encoding of tiktoken': `await new (await import('../../dist/esm/lib/window/tokenizer.js')).LocalTokenizer().load('o200k_base')`,
+  'loading an encoding of tiktoken': `await new (await import('../../dist/lib/window/tokenizer.js')).LocalTokenizer().load('o200k_base')`,
 }
 
 interface Cost {

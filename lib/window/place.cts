@@ -1,4 +1,4 @@
-// A file of its own kind: only CommonJS knows where it lies in both builds. It requires nothing, so that every bundler takes it.
+// A file of its own kind: only CommonJS knows where it lies, and the sources are ES modules. It requires nothing, so that every bundler takes it.
 const here = typeof __filename === 'string' ? __filename : ''
 
 const place = {

@@ -6,7 +6,7 @@ import { Client } from 'pg'
 import { freshDatabase } from '../services/postgres.js'
 
 const root = join(import.meta.dirname, '../..')
-const command = join(root, 'dist/cjs/bin/turnlog.js')
+const command = join(root, 'dist/bin/turnlog.js')
 const functions = '20261122090100_create_turn_functions'
 const tables = '20261122090000_create_chat_tables'
 

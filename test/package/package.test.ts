@@ -33,7 +33,7 @@ describe('the packed package, in an empty project', function () {
     packed = (JSON.parse(stdout) as Packed[])[0]!
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
     await install(`./${packed.filename}`)
-    await run('node_modules/turnlog/dist/cjs/bin/turnlog.js', 'migrate', '--database', database.url)
+    await run('node_modules/turnlog/dist/bin/turnlog.js', 'migrate', '--database', database.url)
   })
 
   after(async () => {
@@ -62,13 +62,13 @@ describe('the packed package, in an empty project', function () {
 
   const run = (...args: string[]): Promise<string> => runOn(database.url, ...args)
 
-  it('holds both builds with their types and what a reader needs, and nothing else', () => {
+  it('holds the build with its types and what a reader needs, and nothing else', () => {
     const paths = packed.files.map(({ path }) => path)
     expect(paths).to.include.members(['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'])
     const built = paths.filter((path) => path.startsWith('dist/'))
     expect(paths).to.have.length(built.length + 4)
     expect(built).to.include.members(JSON.stringify(manifest().exports).match(/dist[^"]+/g)!)
-    expect(built.filter((path) => !/\.(c?js|d\.c?ts)$/.test(path))).to.deep.equal(['dist/cjs/package.json'])
+    expect(built.filter((path) => !/\.(c?js|d\.c?ts)$/.test(path))).to.deep.equal(['dist/package.json'])
     expect(built.filter((path) => /test|bench|examples/.test(path))).to.deep.equal([])
   })
 

@@ -14,7 +14,7 @@ import { LocalTokenizer } from '../../lib/window/tokenizer.js'
 import { freshMigratedDatabase } from '../services/core.js'
 import { user } from './conversation.js'
 
-const folder = join(import.meta.dirname, '../../dist/esm/lib/window')
+const folder = join(import.meta.dirname, '../../dist/lib/window')
 const program = join(folder, 'thread-program.js')
 const run = promisify(execFile)
 
