@@ -25,12 +25,14 @@ export interface Running {
 }
 
 export const startProvider = (): Promise<Running> => start('provider.ts', [])
-export const startHost = (settings: HostSettings): Promise<Running> =>
-  start('host.ts', [JSON.stringify(settings)])
 
-async function start(file: string, args: readonly string[]): Promise<Running> {
+/** `flags` are Node's, beside those that it always has. */
+export const startHost = (settings: HostSettings, flags: readonly string[] = []): Promise<Running> =>
+  start('host.ts', [JSON.stringify(settings)], flags)
+
+async function start(file: string, args: readonly string[], flags: readonly string[] = []): Promise<Running> {
   const child = fork(join(import.meta.dirname, file), args, {
-    execArgv: ['--import', 'tsx', '--expose-gc'],
+    execArgv: ['--import', 'tsx', '--expose-gc', ...flags],
     env: { ...process.env, NODE_ENV: 'production' },
   })
   const { port } = await answerOf<{ port: number }>(child)

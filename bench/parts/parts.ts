@@ -3,6 +3,7 @@ import { growth } from './growth.js'
 import { jwtPart } from './jwt.js'
 import type { Part } from './part.js'
 import { processes } from './processes.js'
+import { profilePart } from './profile.js'
 import { server } from './server.js'
 import { start } from './start.js'
 import { streams } from './streams.js'
@@ -16,6 +17,7 @@ export const parts: readonly Part[] = [
   server,
   processes,
   streams,
+  profilePart,
   growth,
   tokens,
   jwtPart,

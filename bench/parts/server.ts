@@ -1,3 +1,4 @@
+import { windowMessages } from '../contenders/contender.js'
 import { migrated } from '../contenders/turnlog.js'
 import { drain, post, startHost, startProvider, type HostSettings, type Running } from '../hosts/start.js'
 import { drive, figuresOf, interleaved, type Figure, type Sample } from '../measure.js'
@@ -25,7 +26,7 @@ export const server: Part = {
   async run(stage, { rounds, ms }, progressOf) {
     const provider = await startProvider()
     const frameworks = ['express', 'koa'] as const
-    const progress = progressOf(frameworks.length * rounds * 6)
+    const progress = progressOf(frameworks.length * rounds * 7)
     const found = new Map<string, ReadonlyMap<string, Figures>>()
     for (const framework of frameworks) {
       const hosts = await hostsOf(framework, stage, provider.port)
@@ -49,6 +50,7 @@ const requestsTo =
     void (await drain(await post(running.port, path, body(worker))))
 
 const without = 'without Turnlog'
+const resending = 'without it, the client sends the history'
 const unasked = 'with it, no session_id'
 const echo = 'JSON echo alone'
 const onPostgres = 'Postgres'
@@ -58,7 +60,15 @@ async function hostsOf(
   stage: Stage,
   provider: number,
 ): Promise<Host[]> {
-  const plain = (): string => JSON.stringify({ model: 'bench', messages: [{ role: 'user', content: text }] })
+  const asking = (messages: number): string =>
+    JSON.stringify({
+      model: 'bench',
+      messages: Array.from({ length: messages }, (_, n) => ({
+        role: n % 2 === 0 ? 'user' : 'assistant',
+        content: text,
+      })),
+    })
+  const [plain, whole] = [asking(1), asking(windowMessages + 1)]
   const remembered = (worker: number): string =>
     JSON.stringify({
       session_id: `${framework}-${worker}`,
@@ -69,6 +79,7 @@ async function hostsOf(
   const other = await migrated(await stage.database())
   // Each a process of its own, so that what is compared has lived the same life.
   const bare = await startHost({ framework, provider })
+  const resent = await startHost({ framework, provider })
   const echoing = await startHost({ framework, provider })
   const idle = await startHost({ framework, provider, database })
   const postgres = await startHost({ framework, provider, database })
@@ -76,12 +87,13 @@ async function hostsOf(
   const embedded = await startHost({ framework, provider, database: 'memory' })
   const path = '/ask/json'
   return [
-    { name: without, running: bare, path, body: plain },
-    { name: unasked, running: idle, path, body: plain },
+    { name: without, running: bare, path, body: () => plain },
+    { name: resending, running: resent, path, body: () => whole },
+    { name: unasked, running: idle, path, body: () => plain },
     { name: 'embedded (in memory)', running: embedded, path, body: remembered },
     { name: onPostgres, running: postgres, path, body: remembered },
     { name: 'Postgres and Redis', running: redis, path, body: remembered },
-    { name: echo, running: echoing, path: '/echo', body: plain },
+    { name: echo, running: echoing, path: '/echo', body: () => plain },
   ]
 }
 
@@ -131,7 +143,7 @@ function findingsOf(found: ReadonlyMap<string, ReadonlyMap<string, Figures>>): F
         bars: [...figures].map(([name, { serverCpu }]) => ({
           name,
           figure: serverCpu,
-          isOurs: name !== without && name !== echo,
+          isOurs: name !== without && name !== resending && name !== echo,
         })),
       })),
     },

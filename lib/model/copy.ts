@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from './json.js'
+import { isObject, setOwn, type JsonObject } from './json.js'
 
 /**
  * A deep copy of a value as JSON would keep it: what JSON leaves out is left out, and strings are shared. Ten times
@@ -23,9 +23,7 @@ function copiedObject(object: JsonObject): JsonObject {
   const copy: Record<string, unknown> = {}
   for (const field of fields) {
     const value = copied(object[field])
-    if (value === undefined) continue
-    if (field === '__proto__') define(copy, field, value)
-    else copy[field] = value
+    if (value !== undefined) setOwn(copy, field, value)
   }
   return copy
 }
@@ -40,9 +38,6 @@ const isBareMessage = (
   fields[1] === 'content' &&
   typeof object['role'] === 'string' &&
   typeof object['content'] === 'string'
-
-const define = (object: object, field: string, value: unknown): void =>
-  void Object.defineProperty(object, field, { value, configurable: true, enumerable: true, writable: true })
 
 function isPlain(value: unknown): value is JsonObject {
   if (!isObject(value) || typeof value['toJSON'] === 'function') return false

@@ -4,6 +4,12 @@ export type JsonObject = { readonly [field: string]: unknown }
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
+/** Set a field of the object's own, as parsed JSON has it: also `__proto__`, which an assignment takes for something else. */
+export function setOwn(object: Record<string, unknown>, field: string, value: unknown): void {
+  if (field !== '__proto__') object[field] = value
+  else Object.defineProperty(object, field, { value, configurable: true, enumerable: true, writable: true })
+}
+
 /** The parsed text; `undefined`, which JSON does not know, when it is not JSON. */
 export function parseJson(text: string): unknown {
   try {

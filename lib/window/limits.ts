@@ -113,13 +113,33 @@ const families: readonly Family[] = [
 
 /** The limits of a model: the host's own, else the table's. `undefined` for a model that nobody knows. */
 export function limitsOf(model: string, given?: ModelLimitsOption): ModelLimits | undefined {
-  const names = namesOf(model)
-  const known = families.find(({ name }) => name.test(names.at(-1)!))
+  const { names, known } = readingOf(model)
   const own = typeof given === 'function' ? given(model) : lookUp(names, given)
   if (own) return { ...own, ...encodingOf(own, known) }
   if (!known) return undefined
   const { name: _, ...limits } = known
   return limits
+}
+
+/** What the table says of a model's name. */
+interface Reading {
+  readonly names: readonly string[]
+  readonly known: Family | undefined
+}
+
+/** A reading tries up to sixty patterns, and a turn asks six times. Names are the clients': few are remembered, and no long ones. */
+const readings = new Map<string, Reading>()
+const mostReadings = 200
+
+function readingOf(model: string): Reading {
+  const remembered = readings.get(model)
+  if (remembered) return remembered
+  const names = namesOf(model)
+  const reading = { names, known: families.find(({ name }) => name.test(names.at(-1)!)) }
+  if (model.length > longestName) return reading
+  if (readings.size >= mostReadings) readings.delete(readings.keys().next().value!)
+  readings.set(model, reading)
+  return reading
 }
 
 /** The encoding of models that are nowhere known is estimated with the newest. */
@@ -146,9 +166,12 @@ function lookUp(
 
 const providers = /^(?:[a-z]{2,6}\.)?(?:anthropic|meta|mistral|deepseek|openai|cohere|amazon)\./
 
+/** What is longer is cut: no model has such a name. */
+const longestName = 256
+
 /** The names of a model, from the one that was given to the one in the table: without provider, fine-tuning, region and variant. */
 function namesOf(model: string): string[] {
-  const given = model.slice(0, 256)
+  const given = model.slice(0, longestName)
   const lower = given.trim().toLowerCase()
   const base = lower.slice(lower.lastIndexOf('/') + 1)
   const tuned = base.startsWith('ft:') ? base.split(':')[1]! : base

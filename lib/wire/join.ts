@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from '../model/json.js'
+import { isObject, setOwn, type JsonObject } from '../model/json.js'
 
 /** How a delta's fields join what is there: text and lists are appended, objects join by their own rule, anything else replaces. */
 export interface JoinRule {
@@ -10,12 +10,12 @@ export const mostParts = 1_024
 
 /** What is there and a delta, as one object. What a delta leaves empty (null or "") never replaces what was said. */
 export function join(there: JsonObject, delta: JsonObject, rule: JoinRule): JsonObject {
-  const fields: [string, unknown][] = []
-  for (const [field, value] of Object.entries(delta)) {
+  const fields = { ...there }
+  for (const field of Object.keys(delta)) {
     const old = Object.hasOwn(there, field) ? there[field] : undefined
-    fields.push([field, joined(old, value, Object.hasOwn(rule, field) ? rule[field] : undefined)])
+    setOwn(fields, field, joined(old, delta[field], Object.hasOwn(rule, field) ? rule[field] : undefined))
   }
-  return { ...there, ...Object.fromEntries(fields) }
+  return fields
 }
 
 function joined(old: unknown, value: unknown, how: 'append' | JoinRule | undefined): unknown {
