@@ -17,7 +17,7 @@ export interface Cache {
   ready(): Promise<void>
   /** The newest history that this cache knows of the session, or nothing. Damaged and foreign entries are nothing. */
   read(session: SessionKey): Promise<CacheHit | undefined>
-  /** Keep this history, which nobody changes any more, in place of whatever is there. Larger than the cap: the entry is dropped instead. Nobody waits for it. */
+  /** Keep this history in place of whatever is there. Larger than the cap: the entry is dropped instead. Nobody waits for it. */
   write(session: SessionKey, history: History): void
   /** What `read` gave was not current: another process moves this session too. */
   stale(session: SessionKey): void

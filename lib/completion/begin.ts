@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 
 import type { Cache, CacheHit } from '../cache/cache.js'
-import { copyJson } from '../model/copy.js'
+import { copyJson, ownCopy } from '../model/copy.js'
 import { HistoryUnavailable, SessionNotFound, TurnInProgress } from '../model/errors.js'
 import { privateRevision, type History } from '../model/history.js'
 import type { Receipt } from '../model/receipt.js'
@@ -157,8 +157,8 @@ export class Beginning {
       key: request.key,
       requestHash: request.key === undefined ? undefined : fingerprint(asked),
       // Ours alone: what the host does to its objects later is not what was asked.
-      system: await this.counting.counted(copyJson(question.system), model),
-      question: await this.counting.counted(copyJson(messages), model),
+      system: await this.counting.counted(ownCopy(question.system), model),
+      question: await this.counting.counted(ownCopy(messages), model),
       answers: answersOf(format, messages),
       format: format.name,
       model,
@@ -203,7 +203,7 @@ export class Beginning {
     const { userId, sessionId, format } = asked
     const { window, receipt } = cut
     const model = modelOf(asked, begun.settings)
-    // The host's to change: the next cache entry is made from what the store keeps.
+    // The host's to change: the window's messages are those of the cache.
     const prompt = copyJson({ system: window.system, messages: window.messages })
     const owner = { userId, sessionId, turn: begun.turn, nonce: call.nonce, leaseMs: this.options.leaseMs }
     const turn = new OpenTurn(
@@ -242,12 +242,14 @@ export class Beginning {
     begun: Begun,
     { complete, history, cut }: { complete: CompleteCall; history: History; cut: CutPrompt },
   ): Promise<Stored> {
-    const promptTokens = complete.usage && asked.format.promptTokens(complete.usage)
+    // Before anything is waited for: the objects may be the host's, and an answer may be stored much later than it was given.
+    const kept = { ...complete, answer: ownCopy(complete.answer), usage: ownCopy(complete.usage) }
+    const promptTokens = kept.usage && asked.format.promptTokens(kept.usage)
     if (cut.counted && promptTokens !== undefined) this.counting.learn(cut.counted, promptTokens)
-    const said = complete.answer.map(({ message }) => message)
+    const said = kept.answer.map(({ message }) => message)
     const answer = await this.counting.counted(said, modelOf(asked, begun.settings))
     const stored = await this.ending.commit(
-      { ...complete, answer },
+      { ...kept, answer },
       {
         history,
         exchange: begun.exchange,

@@ -1,6 +1,5 @@
 import type { Cache } from '../cache/cache.js'
 import { extendHistory } from '../cache/entry.js'
-import { copyJson } from '../model/copy.js'
 import { InvalidRequest } from '../model/errors.js'
 import { privateRevision, type History, type HistoryTurn } from '../model/history.js'
 import type { HistoryMessage } from '../model/message.js'
@@ -142,7 +141,6 @@ export class Ending {
 /** The turn as later prompts see it; nothing when they do not. */
 function visibleTurn(call: CompleteCall, beginning: Beginning): HistoryTurn | undefined {
   if (call.ending !== 'done' && call.ending !== 'interrupted') return undefined
-  // Some of it may be the host's own objects.
-  const messages = [...beginning.question, ...copyJson(call.answer)]
+  const messages = [...beginning.question, ...call.answer]
   return { exchange: beginning.exchange, turn: call.turn, status: call.ending, messages }
 }

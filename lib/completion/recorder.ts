@@ -1,3 +1,4 @@
+import { ownCopy } from '../model/copy.js'
 import { isObject, parseJson } from '../model/json.js'
 import { BodyFraming } from '../wire/body.js'
 import type { Answer, AnswerReader, Format, Reading } from '../wire/format.js'
@@ -196,7 +197,8 @@ function guarded(reader: AnswerReader): AnswerReader {
   }
   return {
     event: (event) => guard(() => reader.event(event), 'error'),
-    chunk: (chunk) => guard(() => reader.chunk(chunk), 'error'),
+    // The host gets the same object, and may change it.
+    chunk: (chunk) => guard(() => reader.chunk(ownCopy(chunk)), 'error'),
     body: (body) => guard(() => reader.body(body), 'error'),
     answer: () => guard(() => reader.answer(), undefined),
   }

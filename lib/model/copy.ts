@@ -2,11 +2,19 @@ import { isObject, setOwn, type JsonObject } from './json.js'
 
 /**
  * A deep copy of a value as JSON would keep it: what JSON leaves out is left out, and strings are shared. Ten times
- * faster than writing and parsing it. What comes from a host and what goes to it is copied, so that no change of the
- * host's reaches what is kept.
+ * faster than writing and parsing it.
  */
 export function copyJson<T>(value: T): T {
   return copied(value) as T
+}
+
+/** A copy; what cannot be JSON stays itself, for the store to refuse. */
+export function ownCopy<T>(value: T): T {
+  try {
+    return copyJson(value)
+  } catch {
+    return value
+  }
 }
 
 function copied(value: unknown): unknown {
@@ -19,7 +27,10 @@ function copied(value: unknown): unknown {
 
 function copiedObject(object: JsonObject): JsonObject {
   const fields = Object.keys(object)
-  if (isBareMessage(object, fields)) return { role: object.role, content: object.content }
+  const { role, content } = object
+  // Most messages are nothing but text: for these a literal is five times faster.
+  if (fields.length === 2 && fields[0] === 'role' && typeof role === 'string' && typeof content === 'string')
+    return { role, content }
   const copy: Record<string, unknown> = {}
   for (const field of fields) {
     const value = copied(object[field])
@@ -27,17 +38,6 @@ function copiedObject(object: JsonObject): JsonObject {
   }
   return copy
 }
-
-/** Most messages are nothing but text: for these a literal is five times faster. */
-const isBareMessage = (
-  object: JsonObject,
-  fields: readonly string[],
-): object is { readonly role: string; readonly content: string } =>
-  fields.length === 2 &&
-  fields[0] === 'role' &&
-  fields[1] === 'content' &&
-  typeof object['role'] === 'string' &&
-  typeof object['content'] === 'string'
 
 function isPlain(value: unknown): value is JsonObject {
   if (!isObject(value) || typeof value['toJSON'] === 'function') return false

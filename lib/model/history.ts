@@ -10,9 +10,9 @@ export interface HistoryTurn {
 }
 
 /**
- * The newest part of a session's visible history, true at one revision. Nobody ever changes one, nor a message in it: caches
- * and prompts share them, and hosts get copies. Open, failed, superseded, cleared
- * and deleted turns are not in it. This is what a cache keeps and what a window is cut from.
+ * The newest part of a session's visible history, true at one revision: what a cache keeps and what a window is cut from.
+ * Open, failed, superseded, cleared and deleted turns are not in it. Caches and prompts share one, so nobody changes it or a
+ * message in it; what comes from a host and what goes to it is copied.
  */
 export interface History {
   /** A fresh random value whenever the session's visible history moves. */

@@ -1,5 +1,5 @@
 import { privateRevision } from '../model/history.js'
-import type { JsonObject } from '../model/json.js'
+import { isShallow, type JsonObject } from '../model/json.js'
 import {
   messageId,
   readableText,
@@ -36,7 +36,10 @@ interface MessageFields {
   readonly tokens: number | null
 }
 
-/** The columns of a message. Its own JSON is kept when role and content do not say it all, exactly. */
+/** Far more than anybody says, and far less than what overflows the stack of who reads it again. */
+const deepestMessage = 1_000
+
+/** The columns of a message. Its own JSON is kept when role and content do not say it all, exactly. Throws where it is nested too deeply. */
 function messageFields({ message, tokens }: HistoryMessage): MessageFields {
   const { role, content } = message
   const plain =
@@ -44,6 +47,8 @@ function messageFields({ message, tokens }: HistoryMessage): MessageFields {
     Object.keys(message).length === 2 &&
     !hasUnstorable(role) &&
     !hasUnstorable(content)
+  if (!plain && !isShallow(message, deepestMessage))
+    throw new Error(`A message is nested deeper than ${deepestMessage} levels.`)
   return {
     role: storable(role),
     content: plain ? content : storable(readableText(content)),

@@ -76,7 +76,7 @@ export interface Replay {
   readonly body: string
 }
 
-/** A provider's wire shape. Pure: no clocks, no sockets. Only the files that implement it know the provider's field names. */
+/** A provider's wire shape. Pure: no clocks, no sockets, and no change to what it is given: the messages are those of every later prompt too. Only the files that implement it know the provider's field names. */
 export interface Format {
   /** Stored with every turn. */
   readonly name: string

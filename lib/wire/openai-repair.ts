@@ -7,7 +7,7 @@ import type { Prompt, Repaired } from './format.js'
  */
 export function repairChat({ system, messages }: Prompt, model: string | undefined): Repaired {
   const repaired: string[] = []
-  const mends = model !== undefined && ownModel.test(model) ? mendsOfOwn : mendsOfAll
+  const mends = model !== undefined && ownModel.test(model) ? mendsForOpenAi : mendsForAny
   const pinned = system.length > 1 ? joined(system) : undefined
   if (pinned) repaired.push(`joined ${system.length} system messages into one`)
   const mended = messages.map((message) => mendedBy(mends, message, repaired))
@@ -69,8 +69,8 @@ const withOwnFields: Mend = (message) => {
   return [{ role: message.role, ...Object.fromEntries(own) }, `left out ${foreign.join(', ')}`]
 }
 
-const mendsOfAll = [withContent, withoutNoCalls]
-const mendsOfOwn = [...mendsOfAll, withOwnFields]
+const mendsForAny = [withContent, withoutNoCalls]
+const mendsForOpenAi = [...mendsForAny, withOwnFields]
 
 /** One message with the text of all; nothing where one of them holds more than text. */
 function joined(system: readonly Message[]): readonly Message[] | undefined {

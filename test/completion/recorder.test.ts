@@ -240,6 +240,17 @@ describe('recorder', () => {
       expect(larger.outcome).to.equal('overflow')
     })
 
+    it('keeps what a parsed item said, whatever its host does with it later', () => {
+      const recorder = recorderOf('sse')
+      const detail = { type: 'reasoning.text', text: 'why' }
+      const [choice] = saying('so', 'stop').choices
+      const item = { choices: [{ ...choice, delta: { content: 'so', reasoning_details: [detail] } }] }
+      recorder.take(item)
+      detail.text = 'changed'
+      const [message] = recorder.end().answer!.messages
+      expect(message!['reasoning_details']).to.deep.equal([{ type: 'reasoning.text', text: 'why' }])
+    })
+
     it('counts the text of parsed items', () => {
       const recorder = recorderOf('sse', { bytes: 1_000 })
       for (let count = 0; count < 20; count += 1) recorder.take(saying('x'.repeat(100)))

@@ -217,8 +217,9 @@ describe('a turn without a framework', () => {
     const turn = await turnlog.begin({ userId: 'ann', sessionId, question })
     question.content[0]!.text = 'changed by the caller'
     spoil(turn.messages)
-    await turn.complete(answer)
+    const stored = turn.complete(answer)
     answer.content[0]!.text = 'changed by the caller'
+    await stored
     for (const round of ['first', 'second']) {
       const body = { messages: [{ role: 'user', content: round }] }
       const next = await turnlog.begin({ userId: 'ann', sessionId, body })

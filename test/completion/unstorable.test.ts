@@ -30,6 +30,7 @@ describe('an answer that cannot be stored', () => {
     (await core.turnlog.turns.find({ ...user, sessionId, turn: 1 }))!.status
 
   const answers: readonly (readonly [string, Message])[] = [
+    ['is nested so deeply that nobody could read it again', { role: 'assistant', content: nested(1_100) }],
     ['is nested too deeply to be written', { role: 'assistant', content: nested(20_000) }],
     ['holds what JSON does not know', { role: 'assistant', content: 5n }],
   ]
