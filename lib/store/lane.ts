@@ -25,8 +25,10 @@ export interface LaneOptions {
 }
 
 const mostCallsInBatch = 64
-/** With more than this unanswered, a batch leaves half of it to the next: this process works on one half while Postgres works on the other. */
-const callsWorthHalving = 32
+/** A batch takes half of what is unanswered, and at least this many: this process works on one half while Postgres works on the other. */
+const leastHalf = 16
+/** Where a statement takes longer, most of it is waiting, for a slow disk or a database that is away: then all that waits goes together. */
+const longestHalvedMs = 5
 const mostCharactersInBatch = 4 * 1024 * 1024
 /** Statements at once when every call is its own. */
 const singleFlights = 8
@@ -34,8 +36,8 @@ const singleFlights = 8
 const mostWaits = 4
 
 /**
- * Calls of one stored function that share a commit: one statement is in flight, and whatever arrives meanwhile
- * leaves together in the next, in the order of (user, session). A lone call leaves at once. A row that another process holds is
+ * Calls of one stored function that share a commit: one statement is in flight, and what arrives meanwhile
+ * shares the next ones, in the order of (user, session). A lone call leaves at once. A row that another process holds is
  * skipped, and its calls follow in a statement that waits, so that nobody else waits with them.
  */
 export class Lane {
@@ -44,6 +46,8 @@ export class Lane {
   private readonly heldPlaces: string[] = []
   private unanswered = 0
   private flights = 0
+  /** How long the last batch took, in milliseconds. */
+  private lastMs = 0
   private waits = 0
   private readonly one: string
   private readonly many: string
@@ -73,8 +77,10 @@ export class Lane {
     const most = this.options.single ? singleFlights : 1
     while (this.flights < most && this.arrived.length > 0) {
       this.flights++
-      const batch = take(this.arrived, this.options.single ? 1 : this.share())
+      const batch = take(this.arrived, this.share())
+      const leftAt = performance.now()
       void this.fly(batch, this.options.single).finally(() => {
+        this.lastMs = performance.now() - leftAt
         this.flights--
         this.leave()
       })
@@ -82,7 +88,9 @@ export class Lane {
   }
 
   private share(): number {
-    return Math.min(Math.ceil(Math.max(this.unanswered, callsWorthHalving) / 2), mostCallsInBatch)
+    if (this.options.single) return 1
+    if (this.lastMs > longestHalvedMs) return mostCallsInBatch
+    return Math.min(Math.max(Math.ceil(this.unanswered / 2), leastHalf), mostCallsInBatch)
   }
 
   /** Never rejects: every entry gets its own answer. */

@@ -74,19 +74,31 @@ describe('store: lane', () => {
     expect(database.batches[1]).to.deep.equal(['3', '2', '4', '1'])
   })
 
-  const batchesOf = async (names: readonly string[]): Promise<number[]> => {
-    const database = new Answering()
+  /** How many calls left together, where each batch takes so many milliseconds by the process's clock. */
+  const batchesOf = async (names: readonly string[], ms = 0): Promise<number[]> => {
+    let now = 0
+    const database = new Answering(() => void (now += ms))
     const lane = laneOver(database, 1000)
-    const calls = names.map((name) => call(lane, name))
-    database.letGo()
-    await Promise.all(calls)
+    const clock = performance.now
+    performance.now = () => now
+    try {
+      const calls = names.map((name) => call(lane, name))
+      database.letGo()
+      await Promise.all(calls)
+    } finally {
+      performance.now = clock
+    }
     return database.batches.map((batch) => batch.length)
   }
   const names = (count: number): string[] => Array.from({ length: count }, (_, n) => `${n}`)
 
-  it('takes 16 calls into a batch, more only when many wait: half of them', async () => {
+  it('takes half of what waits into a batch, and at least 16', async () => {
     expect(await batchesOf(names(33))).to.deep.equal([1, 16, 16])
     expect(await batchesOf(names(49))).to.deep.equal([1, 24, 16, 8])
+  })
+
+  it('takes all that waits where the database is slow or away', async () => {
+    expect(await batchesOf(names(33), 6)).to.deep.equal([1, 32])
   })
 
   it('takes no more than 64 calls into a batch, and no more than four megabytes', async () => {
