@@ -1,4 +1,4 @@
-// CommonJS, which `import` and `require` both take, as one and the same instance; a package.json of its own tells Node so.
+// The sources are ES modules, the build is CommonJS: a package.json of its own tells Node so.
 import { chmodSync, writeFileSync } from 'node:fs'
 
 writeFileSync('dist/package.json', '{ "type": "commonjs" }\n')

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { existsSync, readFileSync, realpathSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { readArguments, WrongUsage, type Request } from './arguments.js'
 import { describe } from './failure.js'
 import { runMigration } from './migration.js'
@@ -53,11 +53,9 @@ async function answer(request: Request): Promise<readonly string[]> {
 const print = (stream: NodeJS.WriteStream, lines: readonly string[]): void =>
   void stream.write(`${lines.join('\n').trimEnd()}\n`)
 
-/** From the package's own package.json, found upwards from this file: the builds lie at different depths. */
-function version(folder = dirname(realpathSync(process.argv[1]!))): string {
-  const path = join(folder, 'package.json')
-  const found = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as { version?: string }) : {}
-  return found.version ?? version(dirname(folder))
+function version(): string {
+  const path = join(__dirname, '../../package.json')
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
 }
 
 async function run(): Promise<void> {

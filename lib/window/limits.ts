@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache'
+
 import { Misconfigured } from '../model/errors.js'
 import { isObject, type JsonObject } from '../model/json.js'
 import type { Encoding } from './tokenizer.js'
@@ -113,7 +115,7 @@ const families: readonly Family[] = [
 
 /** The limits of a model: the host's own, else the table's. `undefined` for a model that nobody knows. */
 export function limitsOf(model: string, given?: ModelLimitsOption): ModelLimits | undefined {
-  const { names, known } = readingOf(model)
+  const { names, known } = model.length > longestName ? read(model) : readings.memo(model)
   const own = typeof given === 'function' ? given(model) : lookUp(names, given)
   if (own) return { ...own, ...encodingOf(own, known) }
   if (!known) return undefined
@@ -128,18 +130,11 @@ interface Reading {
 }
 
 /** A reading tries up to sixty patterns, and a turn asks six times. Names are the clients': few are remembered, and no long ones. */
-const readings = new Map<string, Reading>()
-const mostReadings = 200
+const readings = new LRUCache<string, Reading>({ max: 200, memoMethod: read })
 
-function readingOf(model: string): Reading {
-  const remembered = readings.get(model)
-  if (remembered) return remembered
+function read(model: string): Reading {
   const names = namesOf(model)
-  const reading = { names, known: families.find(({ name }) => name.test(names.at(-1)!)) }
-  if (model.length > longestName) return reading
-  if (readings.size >= mostReadings) readings.delete(readings.keys().next().value!)
-  readings.set(model, reading)
-  return reading
+  return { names, known: families.find(({ name }) => name.test(names.at(-1)!)) }
 }
 
 /** The encoding of models that are nowhere known is estimated with the newest. */

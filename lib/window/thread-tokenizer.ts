@@ -1,12 +1,18 @@
 import { Worker } from 'node:worker_threads'
 
-// oxlint-disable-next-line import/default -- CommonJS, whose exports are the default
-import place from './place.cjs'
 import type { CountAsked, CountSaid } from './thread-program.js'
 import { LocalTokenizer, type Encoding, type Tokenizer } from './tokenizer.js'
 
+const ownFile = /\bthread-tokenizer\.js$/
+
+/** The program of a counting thread; none where a bundler took this file into another, or sources run as they are. */
+const ownProgram =
+  typeof __filename === 'string' && ownFile.test(__filename)
+    ? __filename.replace(ownFile, 'thread-program.js')
+    : undefined
+
 /** Counts in a thread of its own where there is a program for one, else in this. */
-export const openTokenizer = (program = place.program): Tokenizer =>
+export const openTokenizer = (program = ownProgram): Tokenizer =>
   program === undefined ? new LocalTokenizer() : new ThreadTokenizer(program)
 
 interface Waiting {

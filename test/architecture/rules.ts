@@ -27,7 +27,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   pg: ['lib/store', 'migrations'],
   '@electric-sql/pglite': ['lib/store'],
   ioredis: ['lib/cache'],
-  'lru-cache': ['lib/cache', 'lib/auth'],
+  'lru-cache': ['lib/cache', 'lib/auth', 'lib/window'],
   cockatiel: ['lib/cache', 'lib/store'],
   jsonwebtoken: ['lib/auth'],
   tiktoken: ['lib/window'],
@@ -124,9 +124,9 @@ const forbidden: readonly (readonly [RegExp, string])[] = [
     '`any`: name the type, or use unknown',
   ],
   [/\bconsole\b/, 'console: hand it to onError, or return it'],
-  [/\bimport\.meta\b/, 'import.meta: there is a CommonJS build too'],
+  [/\bimport\.meta\b/, 'import.meta: the build is CommonJS'],
   [/^(?:export\s+)?(?:let|var)\s/, 'module-level mutable state: pass a value'],
-  [/^(?:const \w+ = )?await\s/, 'top-level await: there is a CommonJS build too'],
+  [/^(?:const \w+ = )?await\s/, 'top-level await: the build is CommonJS'],
 ]
 
 function textFaults({ path, text }: Source): string[] {
