@@ -25,9 +25,10 @@ interface Recorded {
 /** Until then modules load and code is compiled. */
 const warmUpShare = 0.5
 
+/** The first that fits. Libraries have a `dist` too: ours is in no `node_modules`. */
 const owners: readonly (readonly [string, RegExp])[] = [
-  ['Turnlog', /\/dist\/|\/lru-cache\//],
   ['pg and the pool', /\/node_modules\/(?:pg[^/]*|knex|tarn)\//],
+  ['Turnlog', /\/node_modules\/lru-cache\/|^(?!.*\/node_modules\/).*\/dist\//],
   ['Express', /\/node_modules\//],
   ['the handler', /\/bench\//],
   ['Node', /^node:/],
@@ -42,14 +43,14 @@ export function readProfile(text: string): Profile {
   const byFile = new Map<string, number>()
   let busy = 0
   for (let at = Math.floor(samples.length * warmUpShare); at < samples.length; at++) {
-    const { functionName, url } = placedFrame(samples[at]!, frames, callers)
-    if (functionName === '(idle)') continue
+    const frame = placedFrame(samples[at]!, frames, callers)
+    if (frame.functionName === '(idle)') continue
     const spent = timeDeltas[at]!
     busy += spent
-    const owner = ownerOf(functionName, url)
+    const owner = ownerOf(frame)
     byOwner.set(owner, (byOwner.get(owner) ?? 0) + spent)
     if (owner !== 'Turnlog') continue
-    const file = url.replace(/^.*\/(?:dist|node_modules)\//, '')
+    const file = frame.url.replace(/^.*\/(?:dist|node_modules)\//, '')
     byFile.set(file, (byFile.get(file) ?? 0) + spent)
   }
   return { byOwner: sharesOf(byOwner, busy), byFile: sharesOf(byFile, busy) }
@@ -70,10 +71,10 @@ function placedFrame(
 
 const isWrite = ({ functionName, url }: CallFrame): boolean => url === '' && functionName.startsWith('write')
 
-function ownerOf(functionName: string, url: string): string {
-  if (functionName === '(garbage collector)') return 'garbage collection'
-  if (isWrite({ functionName, url })) return 'writing to sockets'
-  return owners.find(([, places]) => places.test(url))?.[0] ?? 'Node'
+function ownerOf(frame: CallFrame): string {
+  if (frame.functionName === '(garbage collector)') return 'garbage collection'
+  if (isWrite(frame)) return 'writing to sockets'
+  return owners.find(([, places]) => places.test(frame.url))?.[0] ?? 'Node'
 }
 
 const sharesOf = (spent: ReadonlyMap<string, number>, all: number): Map<string, number> =>

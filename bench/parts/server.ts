@@ -54,6 +54,7 @@ const resending = 'without it, the client sends the history'
 const unasked = 'with it, no session_id'
 const echo = 'JSON echo alone'
 const onPostgres = 'Postgres'
+const notOurs = new Set([without, resending, echo])
 
 async function hostsOf(
   framework: HostSettings['framework'],
@@ -143,7 +144,7 @@ function findingsOf(found: ReadonlyMap<string, ReadonlyMap<string, Figures>>): F
         bars: [...figures].map(([name, { serverCpu }]) => ({
           name,
           figure: serverCpu,
-          isOurs: name !== without && name !== resending && name !== echo,
+          isOurs: !notOurs.has(name),
         })),
       })),
     },

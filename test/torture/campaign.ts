@@ -10,9 +10,7 @@ export interface CampaignOptions {
   /** Acknowledged turns wanted; the faults are spread over them. */
   readonly turns: number
   readonly clients: number
-  /** How often each fault comes. */
-  readonly rounds: number
-  /** The faults; all of them when absent. */
+  /** The faults, each of which comes once; all of them when absent. */
   readonly faults?: readonly FaultName[]
   readonly onEvent?: (text: string) => void
   /** Told of each session that something is wrong with. */
@@ -80,10 +78,10 @@ class Campaign {
     }
   }
 
-  /** One fault after the other, spread over the turns; the failover last. */
+  /** Each fault once, one after the other, spread over the turns; the failover last. */
   async #torment(): Promise<void> {
-    const { rounds, turns, faults: names = faultNames } = this.options
-    const plan = Array.from({ length: rounds }, () => shuffled(names)).flat()
+    const { turns, faults: names = faultNames } = this.options
+    const plan = shuffled(names)
     for (const [index, name] of plan.entries()) {
       await this.#until((turns * (index + 1)) / (plan.length + 2))
       await this.#inflict(name, () => faults[name](this.cluster))

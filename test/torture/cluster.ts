@@ -14,11 +14,8 @@ import { startProvider } from './provider.js'
 import { now, type SessionState } from './record.js'
 import { readStates } from './state.js'
 
-/**
- * What nothing but a power cut may take away; and enough of the log kept for a replica that was cut off while the
- * primary was killed and restarted, which would else never follow again.
- */
-const durable = { fsync: 'on', full_page_writes: 'on', max_connections: '200', wal_keep_size: '2GB' }
+/** Nothing but a power cut takes a commit away; and the log is kept for a replica that is cut off while the primary restarts, else it would never follow again. */
+const settings = { fsync: 'on', full_page_writes: 'on', max_connections: '200', wal_keep_size: '2GB' }
 
 /** A server process, its way to the database, and whether it is there. */
 interface Seat {
@@ -53,7 +50,7 @@ export class Cluster {
   static async start(options: ClusterOptions): Promise<Cluster> {
     const { servers, replica = false } = options
     const [primary, redis, provider] = await Promise.all([
-      startPostgres({ settings: durable }),
+      startPostgres({ settings }),
       startRedis(),
       startProvider({ delayMs: 15 }),
     ])
@@ -156,7 +153,7 @@ export class Cluster {
 async function startStandby(primary: Service): Promise<{ replica: Service; proxy: Proxy }> {
   const proxy = await startProxy(primary.url)
   try {
-    return { proxy, replica: await startReplica(primary, { via: proxy.url, settings: durable }) }
+    return { proxy, replica: await startReplica(primary, { via: proxy.url, settings }) }
   } catch (error) {
     await proxy.stop()
     throw error

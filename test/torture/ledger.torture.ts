@@ -11,7 +11,7 @@ describe('torture: the ledger', function () {
   this.timeout(800_000)
 
   it('keeps every acknowledged turn once, in order and in every prompt, whatever breaks', async () => {
-    const report = await runCampaign({ name: 'ci', turns, clients: 48, rounds: 1, onFaulty: keepRecord })
+    const report = await runCampaign({ name: 'ci', turns, clients: 48, onFaulty: keepRecord })
     console.log({ ...report, faults: report.faults.length })
     expect(report.faults.slice(0, 20)).to.deep.equal([])
     expect(report.acknowledged).to.be.at.least(turns)

@@ -113,7 +113,6 @@ function campaign(): Promise<void> {
     name,
     turns: turnsOfCampaign,
     clients: clientsOfCampaign,
-    rounds: 1,
     onEvent,
     onFaulty: keepRecord,
   }
