@@ -13,7 +13,8 @@ export interface CompletionRequest {
   /** The session as the request names it, and where an error says it was read. */
   readonly sessionId: unknown
   readonly sessionIdPlace: string
-  readonly signal: AbortSignal
+  /** Asked for when a turn begins: most requests of a host begin none, and a signal is the dearest part of passing them on. */
+  readonly signal: () => AbortSignal
 }
 
 /** What the adapter has to do with the request. */
@@ -62,7 +63,7 @@ export async function prepareCompletion(
   const key = idempotencyKey(request.headers['idempotency-key'], body.idempotency_key)
   const { format, autoCreate } = options
   try {
-    const turn = await begin({ userId, sessionId, body, key, format, autoCreate, signal: request.signal })
+    const turn = await begin({ userId, sessionId, body, key, format, autoCreate, signal: request.signal() })
     return turn.replay ? replayed(turn, turn.replay, body) : begun(turn)
   } catch (error) {
     if (!(error instanceof HistoryUnavailable) || options.onUnavailable === 'fail') throw error

@@ -56,7 +56,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
           }),
           sessionIdPlace: sessionIdPlace(options.sessionId),
           userId: () => resolveUser(options.userId, req),
-          signal: presence.signal,
+          signal: () => presence.signal,
         },
         options,
       )

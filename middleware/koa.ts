@@ -58,7 +58,7 @@ export function remember(turnlog: Pick<Turnlog, 'begin'>, given: RememberOptions
           }),
           sessionIdPlace: sessionIdPlace(options.sessionId),
           userId: () => resolveUser(options.userId, ctx),
-          signal: presence.signal,
+          signal: () => presence.signal,
         },
         options,
       )
