@@ -65,7 +65,7 @@ function expressHost(history: Turnlog | undefined) {
   app.post('/echo', (req, res) => void res.json(req.body))
   if (history) app.use('/ask', rememberInExpress(history, { userId: user, autoCreate: true }))
   app.post('/ask/json', (req, res) => void answerJson(req, res))
-  app.post(['/ask/stream', '/ask/hold'], (req, res) => void answerStream(req, res))
+  app.post(['/ask/stream', '/ask/brief', '/ask/hold'], (req, res) => void answerStream(req, res))
   return createServer(app)
 }
 

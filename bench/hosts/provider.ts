@@ -1,12 +1,12 @@
 /*
- * A provider that answers at once, in a process of its own: `/json` an answer, `/stream` one in `chunks` events, `/hold`
+ * A provider that answers at once, in a process of its own: `/json` an answer, `/stream` one in `chunks` events, `/brief` one as long as `/json`'s, `/hold`
  * a stream that stands still after its first events until its client is gone.
  */
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 import { text } from '../places.js'
-import { chunksOfStream } from './chunks.js'
+import { chunksOfBrief, chunksOfStream } from './chunks.js'
 
 const answer = JSON.stringify({
   id: 'chatcmpl-1',
@@ -22,9 +22,9 @@ const event = (delta: object, finish: string | null): string =>
 
 const chunk = event({ content: 'a few words, ' }, null)
 
-async function stream(res: ServerResponse): Promise<void> {
+async function stream(res: ServerResponse, chunks: number): Promise<void> {
   res.setHeader('content-type', 'text/event-stream')
-  for (let n = 0; n < chunksOfStream; n++) {
+  for (let n = 0; n < chunks; n++) {
     res.write(chunk)
     // One event a write, as providers do.
     await new Promise(setImmediate)
@@ -40,7 +40,8 @@ function hold(res: ServerResponse): void {
 const server = createServer((req, res) => {
   req.resume()
   req.on('end', () => {
-    if (req.url === '/stream') return void stream(res)
+    if (req.url === '/stream') return void stream(res, chunksOfStream)
+    if (req.url === '/brief') return void stream(res, chunksOfBrief)
     if (req.url === '/hold') return hold(res)
     res.setHeader('content-type', 'application/json')
     res.end(answer)

@@ -25,9 +25,10 @@ export const processes: Part = {
     const progress = progressOf(counts.length * (rounds + 1))
     const fleets: Fleet[] = []
     for (const count of counts) fleets.push(await fleetOf(count, stage, provider.port))
+    // Each process as long, whatever their number: code that is not yet compiled is no cost of more processes.
     for (const fleet of fleets) {
       progress.step(`warming ${fleet.name}`)
-      await drive(requestsTo(fleet), { concurrency, ms: 2_000 })
+      await drive(requestsTo(fleet), { concurrency, ms: 2_000 * fleet.hosts.length })
     }
     const samples = await interleaved(fleets, rounds, async (fleet, round) => {
       progress.step(`round ${round + 1}: ${fleet.name}`)

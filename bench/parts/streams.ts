@@ -134,7 +134,7 @@ async function streamThrough({ running }: Host): Promise<Taken> {
   const delays: number[] = []
   for (let n = 0; n < 20; n++) {
     const start = performance.now()
-    const response = await post(running.port, '/ask/stream', body('first'))
+    const response = await post(running.port, '/ask/brief', body('first'))
     await once(response, 'readable')
     delays.push(performance.now() - start)
     await drain(response)

@@ -79,14 +79,13 @@ describe('store: lane', () => {
     let now = 0
     const database = new Answering(() => void (now += ms))
     const lane = laneOver(database, 1000)
-    const clock = performance.now
-    performance.now = () => now
+    Object.assign(performance, { now: () => now })
     try {
       const calls = names.map((name) => call(lane, name))
       database.letGo()
       await Promise.all(calls)
     } finally {
-      performance.now = clock
+      Reflect.deleteProperty(performance, 'now')
     }
     return database.batches.map((batch) => batch.length)
   }
