@@ -114,7 +114,7 @@ export async function freshDatabase(): Promise<{ url: string; drop(): Promise<vo
 }
 
 /** The first column of the first row, as text. */
-async function queryOne(url: string, sql: string): Promise<string> {
+export async function queryOne(url: string, sql: string): Promise<string> {
   const client = new Client({ connectionString: url })
   client.on('error', () => {})
   try {

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { Redis } from 'ioredis'
-import { Client } from 'pg'
 
 import type { Service } from '../services/daemon.js'
-import { startPostgres, startReplica } from '../services/postgres.js'
+import { queryOne, startPostgres, startReplica } from '../services/postgres.js'
 import { startProxy, type Proxy } from '../services/proxy.js'
 import { startRedis } from '../services/redis.js'
 import { migrateAt } from '../store/migrated.js'
@@ -117,7 +116,7 @@ export class Cluster {
     const cutAt = now()
     await die(this.primary)
     for (const { proxy } of this.seats) proxy.refuse(true)
-    await ask(replica.url, 'select pg_promote()')
+    await queryOne(replica.url, 'select pg_promote()')
     const promoted = await readStates(replica.url)
     const switchedAt = now()
     for (const { proxy } of this.seats) {
@@ -202,22 +201,11 @@ async function comeBack(service: Service): Promise<void> {
 
 /** Of a replica that stopped long ago nothing would be learned: the turns since then could not be held against it. */
 async function expectToFollow(primary: Service, replica: Service): Promise<void> {
-  const place = await ask(primary.url, 'select pg_current_wal_lsn()')
+  const place = await queryOne(primary.url, 'select pg_current_wal_lsn()')
+  const hasReplayed = `select pg_last_wal_replay_lsn() >= '${place}'::pg_lsn`
   for (let tries = 0; tries < 100; tries++) {
-    if (await ask(replica.url, `select pg_last_wal_replay_lsn() >= '${String(place)}'::pg_lsn`)) return
+    if ((await queryOne(replica.url, hasReplayed)) === 'true') return
     await sleep(100)
   }
   throw new Error('The replica has stopped following the primary.')
-}
-
-/** The one value that a statement gives. */
-async function ask(url: string, sql: string): Promise<unknown> {
-  const client = new Client({ connectionString: url })
-  await client.connect()
-  try {
-    const { rows } = await client.query<unknown[]>({ text: sql, rowMode: 'array' })
-    return rows[0]?.[0]
-  } finally {
-    await client.end()
-  }
 }
